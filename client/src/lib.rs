@@ -22,6 +22,7 @@ pub mod deployment;
 pub mod error;
 pub mod estimate;
 pub mod farmer;
+pub mod finding;
 pub mod grid_at;
 pub mod keys;
 pub mod machine;

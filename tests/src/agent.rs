@@ -110,6 +110,11 @@ impl Agent {
         self.peer.extend(relay.into_iter().flatten());
     }
 
+    /// Its next starts have these options, too.
+    pub fn gets_options(&mut self, options: &[&str]) {
+        self.arguments.extend(options.iter().map(ToString::to_string));
+    }
+
     /// Starts the agent again after [`Self::kill`].
     pub fn resume(&mut self, run: &Run) -> Result<()> {
         let program = binary("zos-agent")?;

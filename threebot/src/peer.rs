@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::json;
 use std::{
     io::Read,
+    pin::Pin,
     thread,
     time::{Duration, Instant},
 };
@@ -21,7 +22,7 @@ use tfgrid_client::{
     api::runtime_types::pallet_grid_contracts::types::ContractKind,
     peer::{
         Device, NodeAddress, NodePeer, PeerError,
-        protocol::{Ask, FailedCode, Status},
+        protocol::{Ask, FailedCode, NodeStatus, Status},
     },
     primitives::{ContractId, NodeId, PublicKey},
     units::parse_id,
@@ -46,6 +47,37 @@ pub struct Target {
     pub contract: ContractId,
     #[command(flatten)]
     device: DeviceFile,
+}
+
+/// A node of the caller's farm, and the key with which it is asked.
+#[derive(Args)]
+pub struct OwnNode {
+    /// The node's id
+    #[arg(value_parser = parse_id::<NodeId>)]
+    node: NodeId,
+    #[command(flatten)]
+    device: DeviceFile,
+}
+
+impl OwnNode {
+    /// Connects to the node, which says how it fares. It may need some seconds to learn of a new device.
+    pub async fn connect(&self, global: &Global) -> Result<(NodePeer, NodeStatus)> {
+        let device = self.device.read()?;
+        let at = Session::anonymous(global).await?.grid.finalized().await?;
+        let node = self.node;
+        let unknown = || format!("no node has the id {node}");
+        let farm = at.farm_of_node(node).await?.with_context(unknown)?;
+        let farmer = at.farmer(farm).await?.context("the chain has no farmer for the node's farm")?;
+        let twin = at.twin(farmer).await?.context("the chain has no twin for the node's farmer")?;
+        if !twin.peer_keys.0.contains(&device.public()) {
+            bail!(
+                "this device isn't one of twin {farmer}, which owns farm {farm} and its node {node}: add it with \
+                 `threebot device add` and the farmer's key"
+            );
+        }
+        let address = at.peer(node).await?.with_context(unknown)?;
+        connect(&device, node, &address, global.json, |peer| Box::pin(peer.node_status())).await
+    }
 }
 
 /// The key of this computer, for a command that asks no node.
@@ -91,7 +123,19 @@ impl Target {
 /// A connection to the node of a contract whose owner has this device.
 pub async fn connected(at: &GridAt, contract: ContractId, device: &Device, json: bool) -> Result<Connected> {
     let (node, address) = address(at, contract, device).await?;
-    connect(device, node, &address, contract, json).await
+    connect_for(contract, device, node, &address, json).await
+}
+
+async fn connect_for(
+    contract: ContractId,
+    device: &Device,
+    node: NodeId,
+    address: &NodeAddress,
+    json: bool,
+) -> Result<Connected> {
+    let (peer, status) =
+        connect(device, node, address, json, move |peer| Box::pin(peer.status(contract))).await?;
+    Ok(Connected { peer, status, contract })
 }
 
 /// The node of a contract whose owner has this device.
@@ -130,7 +174,7 @@ pub async fn ready(
     if !is_mine {
         return Ok(None);
     }
-    let Connected { peer, mut status, .. } = connect(&device, node, &address, contract, true).await?;
+    let Connected { peer, mut status, .. } = connect_for(contract, &device, node, &address, true).await?;
     let mut told = None;
     while !status.ready {
         if let Some(trouble) = status.trouble.filter(|trouble| told.as_ref() != Some(trouble)) {
@@ -144,32 +188,38 @@ pub async fn ready(
     Ok(Some(status))
 }
 
-/// Dials until the node knows device and contract.
-async fn connect(
+/// An answer that is yet to come.
+type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
+
+/// Dials until the node knows the device and answers what it is asked `first`.
+async fn connect<T>(
     device: &Device,
     node: NodeId,
     address: &NodeAddress,
-    contract: ContractId,
     json: bool,
-) -> Result<Connected> {
+    first: impl for<'a> Fn(&'a NodePeer) -> Answered<'a, T>,
+) -> Result<(NodePeer, T)> {
     let begun = Instant::now();
     let mut is_told = false;
     loop {
         let error = match NodePeer::connect(device, address).await {
-            Ok(peer) => match peer.status(contract).await {
-                Ok(status) => return Ok(Connected { peer, status, contract }),
-                Err(error) => {
-                    goodbye(peer).await;
-                    error
+            Ok(peer) => {
+                let answer = first(&peer).await;
+                match answer {
+                    Ok(answer) => return Ok((peer, answer)),
+                    Err(error) => {
+                        goodbye(peer).await;
+                        error
+                    }
                 }
-            },
+            }
             Err(error) => error,
         };
         if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN {
             return Err(error).with_context(|| format!("node {node}"));
         }
         if !is_told && begun.elapsed() > 10 * TRY_EVERY {
-            note(&format!("node {node} doesn't know this device or the contract yet: waiting"), json);
+            note(&format!("node {node} doesn't know this device, or the contract, yet: waiting"), json);
             is_told = true;
         }
         sleep(TRY_EVERY).await;
@@ -228,7 +278,7 @@ impl Connected {
 }
 
 /// Closes the connection, without a wait for whatever the endpoint still has to do.
-async fn goodbye(peer: NodePeer) {
+pub async fn goodbye(peer: NodePeer) {
     drop(timeout(GOODBYE, peer.close()).await);
 }
 

@@ -3,10 +3,13 @@
 
 use crate::{
     backoff::Backoff,
-    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain, endpoints::Endpoints},
+    chain::{
+        Chain, Follower, Outbox, OutboxInputs, Reports, Snapshot, client::RpcChain, endpoints::Endpoints,
+    },
     config::{PurgeArgs, RunArgs},
     details::{self, Inspector},
     drivers::{
+        WorkloadId,
         address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::{self, Firewall},
@@ -17,7 +20,7 @@ use crate::{
         pool::{PoolPlace, Pools},
         volume::PoolVolumes,
     },
-    engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
+    engine::{Engine, Holds, Memory, Outputs, Standings, Timing, observed::Observed, reconcile::Drivers},
     former::Former,
     gpus::Gpus,
     host::{self, CapacityOverride},
@@ -26,7 +29,8 @@ use crate::{
     links::Links,
     logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
-    peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
+    own_log::OwnLog,
+    peer::{EventLog, Keeper, Own, PeerEndpoint, Recorder, Server, Sources, Streams},
     power::Power,
     requirements,
     self_test::SelfTest,
@@ -44,7 +48,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
-use tfgrid_primitives::{Features, Resources};
+use tfgrid_primitives::{Features, PublicKey, Resources};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -61,36 +65,129 @@ const CONNECTIONS_KEPT: usize = 64;
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
-/// Runs the node. It may be killed at any instant: workloads keep running.
+/// Runs the node, whose farmer may read this log. It may be killed at any instant: workloads keep running.
 ///
 /// # Errors
 /// If something is wrong that doesn't pass by waiting.
-pub async fn run(args: RunArgs) -> Result<()> {
-    let place = &args.place;
-    let data = &place.data;
+pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> {
+    let begun = Instant::now();
     let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
-    let _lock = DataLock::take(data)?;
+    let data = args.place.data.clone();
+    let _lock = DataLock::take(&data)?;
     host::raise_open_files()?;
-    requirements::ensure_met(&requirements::check_system(place).await)?;
+    requirements::ensure_met(&requirements::check_system(&args.place).await)?;
     let store = Store::open(data.join("state"))?;
-    let identity = Identity::load_or_create(data)?;
-    info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
+    let identity = Identity::load_or_create(&data)?;
+    let key = identity.node_key().public();
+    info!(key = hex::encode(key), data = %data.display(), "this node");
 
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).context("can't set up metrics")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(metrics::serve(args.metrics, registry));
+    let machine = OnMachine::open(&args, &key, &store, &mut tasks).await?;
+    let self_test = machine.self_test();
+    tokio::select! {
+        () = self_test.until_passed(&store, &metrics) => {}
+        ended = tasks.join_next() => return ended_early(ended),
+    }
 
-    let node_key = identity.node_key().public();
-    Former::remember(&store).await?;
-    let pools = Pools::open(place, &store, &node_key).await?;
+    let peer = PeerEndpoint::bind(args.peer.clone(), &identity.peer_secret()).await?;
+    let endpoints = Endpoints::new(args.grid.chain.clone());
+    let joining = Joining {
+        endpoints: &endpoints,
+        identity: &identity,
+        ticket,
+        capacity: machine.capacity,
+        data: &data,
+        pools: &machine.pools,
+        machines: &machine.machines,
+        store: &store,
+    };
+    let joined = tokio::select! {
+        joined = joining.join() => joined?,
+        ended = tasks.join_next() => return ended_early(ended),
+    };
+    let (node, place) = (joined.node, args.place.clone());
+    let chain = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
+    let own = Arc::new(Own { node, key, place, store: store.clone(), begun, log: own_log });
+    OnGrid { args, identity, store, metrics, machine, peer, chain, own }.start(&mut tasks)?;
+    ended_early(tasks.join_next().await)
+}
+
+/// What the node has on its machine.
+struct OnMachine {
+    pools: Pools,
+    capacity: CapacityOverride,
+    volumes: PoolVolumes,
+    machines: Arc<DockerMachines>,
+    networks: Arc<PrivateNetworks>,
+    addresses: Arc<PublicAddresses>,
+    gateway: Arc<Gateway>,
+    drivers: Drivers,
+}
+
+impl OnMachine {
+    /// Opens the storage pools, and starts the node's own engine as one of the tasks.
+    async fn open(
+        args: &RunArgs,
+        key: &PublicKey,
+        store: &Store,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<Self> {
+        let data = &args.place.data;
+        let (pools, capacity) = open_pools(args, key, store).await?;
+        let pool = pools.ssd.clone();
+        let dns = name_servers::choose(&args.dns, Path::new("/")).await;
+        let program = program()?;
+        let mut choice = args.place.engine_choice().unwrap_or_else(|| {
+            let own = OwnEngine::new(data, &pool, key, args.registries.mirrors.clone(), program.clone());
+            let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
+            spawn(tasks, own.run());
+            choice
+        });
+        choice.private_registries |= args.registries.allow_private;
+        let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
+        let machines = Arc::new(DockerMachines::new(choice, pool, key, &dns).with_gpus(gpus));
+        let networks = Arc::new(PrivateNetworks::new(key, dns.clone(), program));
+        let gateway = Arc::new(Gateway::new(data, key, args.gateway.clone(), &dns)?);
+        let interface = args.public_interface.clone();
+        let addresses = PublicAddresses::new(key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
+        let addresses = Arc::new(addresses.with_gateway(gateway.clone()));
+        addresses.ensure_ready().await?;
+        let volumes = PoolVolumes::new(pools.clone());
+        let firewall = Firewall::new(args.allow_smtp, args.registries.clone(), dns);
+        let drivers = Drivers {
+            machines: machines.clone(),
+            networks: networks.clone(),
+            volumes: Arc::new(volumes.clone()),
+            addresses: addresses.clone(),
+            gateways: gateway.clone(),
+            firewall: Arc::new(firewall.with_gateway(gateway.clone())),
+        };
+        Ok(Self { pools, capacity, volumes, machines, networks, addresses, gateway, drivers })
+    }
+
+    fn self_test(&self) -> SelfTest<'_> {
+        SelfTest {
+            machines: &self.machines,
+            volumes: &*self.drivers.volumes,
+            firewall: &*self.drivers.firewall,
+            has_hard_disks: matches!(self.pools.hdd, Some(Ok(_))),
+        }
+    }
+}
+
+/// The storage pools, and what the farmer offers of the machine.
+async fn open_pools(args: &RunArgs, key: &PublicKey, store: &Store) -> Result<(Pools, CapacityOverride)> {
+    Former::remember(store).await?;
+    let pools = Pools::open(&args.place, store, key).await?;
     pools.clear_snapshots().await;
-    let pool = pools.ssd.clone();
-    let hard_disks = details::hard_disks(Path::new("/"), pool.devices());
+    let hard_disks = details::hard_disks(Path::new("/"), pools.ssd.devices());
     if !hard_disks.is_empty() {
         warn!("the storage pool counts as SSD and is on hard disks: {}", hard_disks.join(", "));
     }
-    let capacity = CapacityOverride::of_start(&store, args.capacity)?;
+    let capacity = CapacityOverride::of_start(store, args.capacity)?;
     if !args.unsafe_capacity {
         host::ensure_real(&capacity)?;
     }
@@ -98,175 +195,178 @@ pub async fn run(args: RunArgs) -> Result<()> {
     if !matches!(pools.hdd, Some(Err(_))) {
         host::capacity(pools.offered()?, &capacity)?;
     }
-    capacity.remember(&store)?;
-    let dns = name_servers::choose(&args.dns, Path::new("/")).await;
-    let program = program()?;
-    let mut choice = place.engine_choice().unwrap_or_else(|| {
-        let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone(), program.clone());
-        let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
-        spawn(&mut tasks, own.run());
-        choice
-    });
-    choice.private_registries |= args.registries.allow_private;
-    let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
-    let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
-    let machines = Arc::new(machines);
-    let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
-    let interface = args.public_interface;
-    let is_public = interface.is_some();
-    let gateway = Arc::new(Gateway::new(data, &node_key, args.gateway, &dns)?);
-    let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
-    let addresses = Arc::new(addresses.with_gateway(gateway.clone()));
-    addresses.ensure_ready().await?;
-    let volumes = PoolVolumes::new(pools.clone());
-    let drivers = Drivers {
-        machines: machines.clone(),
-        networks: networks.clone(),
-        volumes: Arc::new(volumes.clone()),
-        addresses: addresses.clone(),
-        gateways: gateway.clone(),
-        firewall: Arc::new(
-            Firewall::new(args.allow_smtp, args.registries.clone(), dns).with_gateway(gateway.clone()),
-        ),
-    };
-    let has_hard_disks = matches!(pools.hdd, Some(Ok(_)));
-    let self_test = SelfTest {
-        machines: &machines,
-        volumes: &*drivers.volumes,
-        firewall: &*drivers.firewall,
-        has_hard_disks,
-    };
-    tokio::select! {
-        () = self_test.until_passed(&store, &metrics) => {}
-        ended = tasks.join_next() => return ended_early(ended),
+    capacity.remember(store)?;
+    Ok((pools, capacity))
+}
+
+/// A node that has joined, before its parts run.
+struct OnGrid {
+    args: RunArgs,
+    identity: Identity,
+    store: Store,
+    metrics: Metrics,
+    machine: OnMachine,
+    peer: PeerEndpoint,
+    chain: Arc<dyn Chain>,
+    own: Arc<Own>,
+}
+
+/// What chain and engine tell the other parts, and who takes what these do.
+struct News {
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    observed: watch::Receiver<Arc<Observed>>,
+    standings: watch::Receiver<Arc<Standings>>,
+    done: mpsc::Sender<(WorkloadId, String)>,
+}
+
+impl OnGrid {
+    /// Connects all parts and starts them.
+    fn start(self, tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+        let (snapshots, snapshots_rx) = watch::channel(None);
+        let (reports, reports_rx) = watch::channel(Reports::new());
+        let (engine_up, engine_up_rx) = watch::channel(false);
+        let (observed, observed_rx) = watch::channel(Arc::default());
+        let (standings, standings_rx) = watch::channel(Arc::default());
+        let (done, done_rx) = mpsc::channel(DONE_KEPT);
+        let news = News {
+            snapshots: snapshots_rx,
+            observed: observed_rx,
+            standings: standings_rx,
+            done: done.clone(),
+        };
+        let memory = Memory::load(self.store.clone(), self.identity.seal_key())?;
+        self.start_reports(&news, snapshots, reports_rx, engine_up_rx, tasks)?;
+        self.start_answers(&news, memory.holds().clone(), done_rx, tasks)?;
+
+        let Self { args, metrics, machine, chain, .. } = self;
+        let OnMachine { machines, networks, gateway, drivers, .. } = machine;
+        let outputs = Outputs { reports, engine_up, observed, standings, done };
+        let engine = Engine::new(chain, drivers, news.snapshots, outputs, memory, Timing::default(), metrics);
+        spawn(tasks, async move { machines.listen().await });
+        spawn(tasks, async move { networks.run(&args.place.data).await });
+        spawn(tasks, async move { gateway.run().await });
+        spawn(tasks, engine.run());
+        Ok(())
     }
 
-    let peer = PeerEndpoint::bind(args.peer, &identity.peer_secret()).await?;
-    let endpoints = Endpoints::new(args.grid.chain);
-    let joining = Joining {
-        endpoints: &endpoints,
-        identity: &identity,
-        ticket,
-        capacity,
-        data,
-        pools: &pools,
-        machines: &machines,
-        store: &store,
-    };
-    let joined = tokio::select! {
-        joined = joining.join() => joined?,
-        ended = tasks.join_next() => return ended_early(ended),
-    };
-    let node = joined.node;
-    let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
+    /// Starts what follows the chain, and what reports to it.
+    fn start_reports(
+        &self,
+        news: &News,
+        snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+        reports: watch::Receiver<Reports>,
+        engine_up: watch::Receiver<bool>,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<()> {
+        let (usage, usage_rx) = watch::channel(Vec::new());
+        let (details, details_rx) = watch::channel(None);
+        let (falls_asleep, falls_asleep_rx) = watch::channel(false);
+        let Self { args, identity, store, metrics, machine, chain, .. } = self;
+        let key = identity.seal_key().clone();
+        let follower =
+            Follower::new(chain.clone(), key, store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
+        let inputs = OutboxInputs {
+            reports,
+            engine_up,
+            falls_asleep: falls_asleep_rx,
+            details: details_rx,
+            usage: usage_rx,
+            snapshots: news.snapshots.clone(),
+        };
+        let outbox = Outbox::new(chain.clone(), self.own.node, store.clone(), inputs, metrics.clone())?;
+        let inputs = MeterInputs {
+            chain: chain.clone(),
+            counters: vec![machine.addresses.clone(), machine.gateway.clone(), machine.networks.clone()],
+            observed: news.observed.clone(),
+            snapshots: news.snapshots.clone(),
+            metrics: metrics.clone(),
+        };
+        let meter = Meter::load(machine.machines.clone(), inputs, usage, news.done.clone(), store.clone())?;
+        let inspector = Inspector::new(
+            chain.clone(),
+            news.snapshots.clone(),
+            details,
+            machine.pools.clone(),
+            machine.capacity,
+            features(args),
+            self.peer.clone(),
+        );
+        let (snapshots, observed) = (news.snapshots.clone(), news.observed.clone());
+        let power = Power::new(chain.clone(), snapshots, observed, falls_asleep, args.power.clone());
+        spawn(tasks, follower.run());
+        spawn(tasks, outbox.run());
+        spawn(tasks, meter.run());
+        spawn(tasks, inspector.run());
+        spawn(tasks, power.run());
+        Ok(())
+    }
 
-    let (snapshots, snapshots_rx) = watch::channel(None);
-    let (reports, reports_rx) = watch::channel(Reports::new());
-    let (engine_up, engine_up_rx) = watch::channel(false);
-    let (observed, observed_rx) = watch::channel(Arc::default());
-    let (standings, standings_rx) = watch::channel(Arc::default());
-    let (known, known_rx) = watch::channel(Arc::default());
-    let (log, log_rx) = watch::channel(EventLog::default());
-    let (troubles, troubles_rx) = watch::channel(LogTroubles::new());
-    let (done, done_rx) = mpsc::channel(DONE_KEPT);
-    let (connections, connections_rx) = mpsc::channel(CONNECTIONS_KEPT);
-    let (usage, usage_rx) = watch::channel(Vec::new());
-    let (details, details_rx) = watch::channel(None);
-    let (falls_asleep, falls_asleep_rx) = watch::channel(false);
+    /// Starts what owners, the farmer and other nodes are answered by, and what output is sent by.
+    fn start_answers(
+        &self,
+        news: &News,
+        holds: Holds,
+        done: mpsc::Receiver<(WorkloadId, String)>,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<()> {
+        let (known, known_rx) = watch::channel(Arc::default());
+        let (log, log_rx) = watch::channel(EventLog::default());
+        let (troubles, troubles_rx) = watch::channel(LogTroubles::new());
+        let (connections, connections_rx) = mpsc::channel(CONNECTIONS_KEPT);
+        let Self { args, identity, store, machine, peer, chain, .. } = self;
+        let News { snapshots, observed, standings, .. } = news;
+        let inputs = ShipperInputs {
+            snapshots: snapshots.clone(),
+            standings: standings.clone(),
+            observed: observed.clone(),
+            done: news.done.clone(),
+        };
+        let machines = machine.machines.clone();
+        let connector = Connector::new(args.logs)?;
+        let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;
+        let links = Links::load(
+            chain.clone(),
+            machine.networks.clone(),
+            Tunnels::new(&self.own.key, args.place.data.join("wireguard.log")),
+            peer.clone(),
+            identity.peer_key(),
+            snapshots.clone(),
+            store.clone(),
+        )?;
+        let sources = Sources {
+            known: known_rx,
+            snapshots: snapshots.clone(),
+            observed: observed.clone(),
+            standings: standings.clone(),
+            tunnels: links.ends(),
+            log: log_rx,
+            holds,
+            own: self.own.clone(),
+            done: news.done.clone(),
+        };
+        let keeper = Keeper::new(chain.clone(), snapshots.clone(), known);
+        let (observed, standings) = (observed.clone(), standings.clone());
+        let recorder = Recorder::load(observed, standings, troubles_rx, done, log, store.clone())?;
+        let streams = Streams::new(machines, machine.volumes.clone());
+        let server = Server::new(peer, streams, sources).with_links(connections);
+        spawn(tasks, keeper.run());
+        spawn(tasks, recorder.run());
+        spawn(tasks, shipper.run());
+        spawn(tasks, server.run());
+        spawn(tasks, links.run(connections_rx));
+        Ok(())
+    }
+}
 
-    let follower = Follower::new(
-        chain.clone(),
-        identity.seal_key().clone(),
-        store.clone(),
-        metrics.clone(),
-        snapshots,
-        FOLLOW_AGAIN,
-    )?;
-    let inputs = OutboxInputs {
-        reports: reports_rx,
-        engine_up: engine_up_rx,
-        falls_asleep: falls_asleep_rx,
-        details: details_rx,
-        usage: usage_rx,
-        snapshots: snapshots_rx.clone(),
-    };
-    let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
-    let inputs = MeterInputs {
-        chain: chain.clone(),
-        counters: vec![addresses, gateway.clone(), networks.clone()],
-        observed: observed_rx.clone(),
-        snapshots: snapshots_rx.clone(),
-        metrics: metrics.clone(),
-    };
-    let meter = Meter::load(machines.clone(), inputs, usage, done.clone(), store.clone())?;
-    let inputs = ShipperInputs {
-        snapshots: snapshots_rx.clone(),
-        standings: standings_rx.clone(),
-        observed: observed_rx.clone(),
-        done: done.clone(),
-    };
-    let connector = Connector::new(args.logs)?;
-    let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;
-    let tunnels = Tunnels::new(&node_key, data.join("wireguard.log"));
-    let links = Links::load(
-        chain.clone(),
-        networks.clone(),
-        tunnels,
-        peer.clone(),
-        identity.peer_key(),
-        snapshots_rx.clone(),
-        store.clone(),
-    )?;
-    let memory = Memory::load(store.clone(), identity.seal_key())?;
-    let sources = Sources {
-        known: known_rx,
-        snapshots: snapshots_rx.clone(),
-        observed: observed_rx.clone(),
-        standings: standings_rx.clone(),
-        tunnels: links.ends(),
-        log: log_rx,
-        holds: memory.holds().clone(),
-        done: done.clone(),
-    };
-    let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
-    let recorder = Recorder::load(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log, store)?;
-    let server = Server::new(&peer, Streams::new(machines.clone(), volumes), sources).with_links(connections);
+/// What the node serves beside what all nodes do.
+fn features(args: &RunArgs) -> Features {
     let optional = [
         (args.power.sleep_command.is_some(), Features::POWER),
-        (is_public, Features::PUBLIC_IPS),
+        (args.public_interface.is_some(), Features::PUBLIC_IPS),
         (HAPROXY.is_installed(), Features::GATEWAYS),
     ];
     let optional = optional.into_iter().filter(|(is_served, _)| *is_served);
-    let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
-    let inspector =
-        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, features, peer);
-    let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
-    let engine = Engine::new(
-        chain,
-        drivers,
-        snapshots_rx,
-        Outputs { reports, engine_up, observed, standings, done },
-        memory,
-        Timing::default(),
-        metrics,
-    );
-
-    let log = data.clone();
-    spawn(&mut tasks, async move { machines.listen().await });
-    spawn(&mut tasks, async move { networks.run(&log).await });
-    spawn(&mut tasks, async move { gateway.run().await });
-    spawn(&mut tasks, follower.run());
-    spawn(&mut tasks, outbox.run());
-    spawn(&mut tasks, meter.run());
-    spawn(&mut tasks, inspector.run());
-    spawn(&mut tasks, power.run());
-    spawn(&mut tasks, keeper.run());
-    spawn(&mut tasks, recorder.run());
-    spawn(&mut tasks, shipper.run());
-    spawn(&mut tasks, server.run());
-    spawn(&mut tasks, links.run(connections_rx));
-    spawn(&mut tasks, engine.run());
-    ended_early(tasks.join_next().await)
+    optional.fold(Features::default(), |all, (_, feature)| all.and(feature))
 }
 
 fn spawn(tasks: &mut JoinSet<Result<()>>, part: impl Future<Output = ()> + Send + 'static) {

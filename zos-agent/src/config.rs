@@ -173,7 +173,7 @@ pub struct PurgeArgs {
 }
 
 /// What a node has on its machine: folder, storage pool and container engine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Place {
     /// Data folder of the node: keys and state
     #[arg(long, env = "ZOS_DATA", value_name = "DIR", default_value = "/var/lib/zos")]

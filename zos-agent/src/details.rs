@@ -224,6 +224,33 @@ pub fn hard_disks(root: &Path, devices: &[PathBuf]) -> Vec<String> {
     disks.map(|disk| disk.name).collect()
 }
 
+/// Names of the disks on which nothing is: no mounted file system, no swap and no other device.
+pub fn unused_disks(root: &Path) -> Vec<String> {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let names = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let (mounts, swaps) = (read(root.join("proc/self/mountinfo")), read(root.join("proc/swaps")));
+    let mounted: Vec<&str> = mounts.lines().filter_map(|mount| mount.split(' ').nth(2)).collect();
+    let swapping = swaps.lines().filter_map(|line| line.split_whitespace().next()?.rsplit('/').next());
+    let btrfs = root.join("sys/fs/btrfs");
+    // A mount of btrfs has a number of its own.
+    let in_btrfs = names(btrfs.clone()).into_iter().flat_map(|id| names(btrfs.join(id).join("devices")));
+    let used: Vec<String> = in_btrfs.chain(swapping.map(str::to_owned)).collect();
+    let is_used = |name: &str, folder: &Path| {
+        used.iter().any(|used| used == name)
+            || mounted.contains(&read(folder.join("dev")).trim())
+            || !names(folder.join("holders")).is_empty()
+    };
+    let is_unused = |disk: &String| {
+        let folder = root.join("sys/block").join(disk);
+        let mut parts = names(folder.clone()).into_iter().filter(|part| part.starts_with(disk.as_str()));
+        !is_used(disk, &folder) && !parts.any(|part| is_used(&part, &folder.join(&part)))
+    };
+    disks(root).into_iter().map(|disk| disk.name).filter(is_unused).collect()
+}
+
 fn disk(device: &Path) -> Option<Disk> {
     let number =
         |file: &str| -> Option<u64> { fs::read_to_string(device.join(file)).ok()?.trim().parse().ok() };
@@ -319,6 +346,30 @@ pub(crate) mod tests {
         let devices = ["/dev/sdb1", "/dev/nvme0n1", "/dev/loop0", "/dev/gone"].map(PathBuf::from);
         assert_eq!(hard_disks(system.path(), &devices), ["sdb"]);
         assert!(hard_disks(system.path(), &devices[1..]).is_empty());
+    }
+
+    #[test]
+    fn a_disk_is_used_by_what_is_on_it_or_on_a_part_of_it() {
+        let names = ["sda", "sdb", "sdc", "sdd", "sde", "sdf"];
+        let mut files = vec![
+            ("proc/self/mountinfo".into(), "22 1 8:1 / / rw - ext4 /dev/root rw\n".to_owned()),
+            ("proc/swaps".into(), "Filename Type Size\n/dev/sdb2 partition 1\n".into()),
+            ("sys/fs/btrfs/f5/devices/sdc/size".into(), String::new()),
+            ("sys/block/sdd/holders/dm-0/dev".into(), String::new()),
+            ("sys/block/sda/sda1/dev".into(), "8:1\n".into()),
+            ("sys/block/sdb/sdb2/dev".into(), "8:18\n".into()),
+            ("sys/block/sde/sde1/dev".into(), "8:65\n".into()),
+        ];
+        for name in names {
+            for (file, text) in
+                [("queue/rotational", "0"), ("removable", "0"), ("size", "8"), ("device/model", "x")]
+            {
+                files.push((format!("sys/block/{name}/{file}"), text.into()));
+            }
+        }
+        let files: Vec<(&str, &[u8])> =
+            files.iter().map(|(path, text): &(String, String)| (path.as_str(), text.as_bytes())).collect();
+        assert_eq!(unused_disks(system(&files).path()), ["sde", "sdf"]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod join;
 pub mod links;
 pub mod logs;
 pub mod metrics;
+pub mod own_log;
 pub mod peer;
 pub mod power;
 mod requirements;

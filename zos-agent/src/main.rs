@@ -7,21 +7,25 @@ use std::{
     env,
     io::{self, IsTerminal},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Registry, fmt, prelude::*};
 use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
     doctor,
     drivers::{network, runtime},
     host,
+    own_log::{self, OwnLog},
 };
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let cli = Cli::parse();
-    log_to_stderr(cli.run.log_format);
+    let own_log = start_log(cli.run.log_format);
     let work = async {
         host::forbid_core_dumps()?;
         match cli.command {
@@ -29,7 +33,7 @@ async fn main() {
             Some(Command::Purge(args)) => agent::purge(args).await,
             Some(Command::Resolve(args)) => network::resolve(args).await,
             Some(Command::Runtime(args)) => runtime::run(args),
-            None => agent::run(cli.run).await,
+            None => agent::run(cli.run, own_log).await,
         }
     };
     let result = tokio::select! {
@@ -54,14 +58,18 @@ async fn until_signal() -> Result<()> {
     Ok(())
 }
 
-fn log_to_stderr(format: LogFormat) {
+/// Logs to the standard error, and keeps the last lines.
+fn start_log(format: LogFormat) -> watch::Receiver<OwnLog> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_server=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(
+    let (own, lines) = own_log::keep::<Registry>();
+    let stderr = fmt::layer().with_writer(io::stderr).with_ansi(
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     );
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let stderr = match format {
+        LogFormat::Text => stderr.with_filter(filter).boxed(),
+        LogFormat::Json => stderr.json().with_filter(filter).boxed(),
+    };
+    Registry::default().with(own).with(stderr).init();
+    lines
 }

@@ -4,7 +4,10 @@
 use super::{
     NodeAddress,
     frame::{Frame, FrameError},
-    protocol::{ALPN, Ask, Control, Failed, Forward, Joining, Message, Request, Stats, Status, Volume},
+    protocol::{
+        ALPN, Ask, Control, Failed, Forward, Joining, Message, NodeAsk, NodeLogs, NodeStatus, Request, Stats,
+        Status, Volume,
+    },
 };
 use iroh::{
     Endpoint, KeyParsingError, SecretKey, TransportAddr,
@@ -102,7 +105,7 @@ pub enum PeerError {
     /// The node closed the connection: it doesn't know the key.
     #[error(
         "the node doesn't know this device: its key must be one of your twin's on the chain (`threebot device list`), \
-         and the node must have a contract of yours"
+         and the node must have a contract of yours or be in your farm"
     )]
     Unknown,
     /// The node has enough connections of this caller.
@@ -165,9 +168,13 @@ impl NodePeer {
     /// # Errors
     /// If the connection breaks.
     pub async fn ask(&self, contract: ContractId, ask: Ask) -> Result<Call<'_>, PeerError> {
+        self.request(Request { contract: Some(contract), ask }).await
+    }
+
+    async fn request(&self, request: Request) -> Result<Call<'_>, PeerError> {
         let (send, receive) = self.connection.open_bi().await.map_err(broken)?;
         let mut call = Call { peer: self, send, receive };
-        let request = Frame::Message(Request { contract, ask });
+        let request = Frame::Message(request);
         request.write(&mut call.send).await.map_err(|error| cause(&self.connection, error))?;
         Ok(call)
     }
@@ -189,6 +196,26 @@ impl NodePeer {
             Message::Status(status) => Ok(status),
             _ => Err(PeerError::Unexpected),
         }
+    }
+
+    /// How the node itself fares, for its farmer: findings and warnings, and nothing of tenants.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses, as it does where the caller isn't the twin that owns its farm.
+    pub async fn node_status(&self) -> Result<NodeStatus, PeerError> {
+        let request = Request { contract: None, ask: Ask::Node(NodeAsk::Status {}) };
+        match self.request(request).await?.message().await? {
+            Message::Node(status) => Ok(status),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// The log of the node's agent, for its farmer: a [`Message::Line`] each, then [`Message::Done`].
+    ///
+    /// # Errors
+    /// If the connection breaks. The call says whether the node refuses.
+    pub async fn node_logs(&self, logs: NodeLogs) -> Result<Call<'_>, PeerError> {
+        self.request(Request { contract: None, ask: Ask::Node(NodeAsk::Logs(logs)) }).await
     }
 
     /// What a contract's machines use.

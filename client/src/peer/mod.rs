@@ -11,6 +11,7 @@ pub mod msg;
 mod place;
 pub mod protocol;
 mod rate;
+mod transport;
 
 pub use address::{NodeAddress, PeerAddresses};
 pub use caller::{
@@ -18,3 +19,4 @@ pub use caller::{
 };
 pub use place::{Counts, Place};
 pub use rate::Rate;
+pub use transport::transport;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What callers ask and nodes answer. Every request has a stream of its own.
 
-use crate::wireguard::WireGuardKey;
+use crate::{finding::Finding, wireguard::WireGuardKey};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
 use tfgrid_primitives::{
-    ContractId,
+    ContractId, NodeId,
     text::{is_printable, printable},
 };
 
@@ -17,13 +17,14 @@ pub const ALPN: &[u8] = b"tfgrid/peer/1";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// A contract of the caller's twin.
-    pub contract: ContractId,
+    /// A contract of the caller's twin; `None` for [`Ask::Node`] alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<ContractId>,
     /// What is asked of it.
     pub ask: Ask,
 }
 
-/// What a caller asks of a contract.
+/// What a caller asks of a contract, or a farmer of the node itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
@@ -79,6 +80,33 @@ pub enum Ask {
         /// Name of the network.
         network: String,
     },
+    /// The node itself, which only the twin that owns its farm may ask.
+    Node(NodeAsk),
+}
+
+/// What a farmer asks of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NodeAsk {
+    /// How it fares: [`Message::Node`].
+    Status {},
+    /// A [`Message::Line`] for each line of its agent's log, without anything of tenants; [`Message::Done`].
+    Logs(NodeLogs),
+}
+
+/// Which part of an agent's log is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeLogs {
+    /// Whether to wait for more.
+    #[serde(default)]
+    pub follow: bool,
+    /// Number of the last lines; all that are kept if it isn't given.
+    #[serde(default)]
+    pub tail: Option<u32>,
+    /// Only lines since this time, in seconds since 1970.
+    #[serde(default)]
+    pub since: Option<u32>,
 }
 
 /// Which part of a machine's output is wanted.
@@ -182,6 +210,10 @@ pub enum Message {
     },
     /// How a peer joins a private network.
     Network(Joining),
+    /// How the node itself fares.
+    Node(NodeStatus),
+    /// A line of its agent's log.
+    Line(LogLine),
     /// It can't be done, or ends before its time. Nothing follows.
     Failed(Failed),
 }
@@ -205,6 +237,14 @@ impl Message {
             }
             Self::Stats(stats) => stats.retain(|name, _| is_printable(name.as_bytes())),
             Self::Volumes(volumes) => volumes.retain(|name, _| is_printable(name.as_bytes())),
+            Self::Node(status) => {
+                clean(&mut status.version);
+                for Finding { name, text, advice, .. } in &mut status.findings {
+                    [name, text].into_iter().chain(advice).for_each(clean);
+                }
+                status.warnings.iter_mut().for_each(|line| clean(&mut line.text));
+            }
+            Self::Line(line) => clean(&mut line.text),
             Self::Ready {} | Self::Done {} | Self::Exit { .. } | Self::Network(_) => {}
         }
         self
@@ -358,6 +398,54 @@ mod text {
     }
 }
 
+/// How a node fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its id.
+    pub node: NodeId,
+    /// Version of its agent.
+    pub version: String,
+    /// Seconds since the agent was started.
+    pub uptime_s: u64,
+    /// What the agent finds when it looks at itself and its machine.
+    pub findings: Vec<Finding>,
+    /// The last warnings and errors of its log.
+    pub warnings: Vec<LogLine>,
+}
+
+/// A line of an agent's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// How grave it is.
+    pub level: Level,
+    /// What it says.
+    pub text: String,
+}
+
+/// How grave a line of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Something is done.
+    Info,
+    /// Something may need the farmer.
+    Warn,
+    /// Something has failed.
+    Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// Something that has happened to a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -393,8 +481,14 @@ mod tests {
                 Ask::Forward(Forward { workload: "web".into(), protocol: Protocol::Tcp, port: 80 }),
             ),
         ] {
-            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), Request { contract: 7, ask });
+            let request = Request { contract: Some(7), ask };
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
         }
+        let text = r#"{"ask":{"node":{"logs":{"follow":true,"tail":10,"since":null}}}}"#;
+        let logs = NodeLogs { follow: true, tail: Some(10), since: None };
+        let request = Request { contract: None, ask: Ask::Node(NodeAsk::Logs(logs)) };
+        assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
     }
 
     #[test]
@@ -405,6 +499,8 @@ mod tests {
             r#"{"contract":7,"ask":{"status":{"all":true}}}"#,
             r#"{"contract":7,"ask":{"status":{}},"as":"root"}"#,
             r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"tcp","port":65536}}}"#,
+            r#"{"ask":{"node":{"exec":{}}}}"#,
+            r#"{"ask":{"node":{"logs":{"workload":"web"}}}}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }
@@ -421,6 +517,18 @@ mod tests {
             panic!("another message")
         };
         assert_eq!(status.machines.keys().collect::<Vec<_>>(), ["web"]);
+        let line = LogLine { at_ms: 0, level: Level::Warn, text: "a\u{1b}[2J".into() };
+        let status = NodeStatus {
+            node: 1,
+            version: "1\u{1b}".into(),
+            uptime_s: 0,
+            findings: vec![Finding::wrong("a\u{1b}", "b\u{1b}", "c\u{1b}")],
+            warnings: vec![line.clone()],
+        };
+        for message in [Message::Node(status), Message::Line(line)] {
+            let text = serde_json::to_string(&message.printable()).unwrap();
+            assert!(!text.contains("u001b"), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod funds;
 mod gateway;
 mod languages;
 mod messages;
+mod own_node;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -42,12 +43,14 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::a_relay_carries_what_no_packet_reaches,
             peer::a_stopped_machine_stays_stopped,
             peer::a_finished_job_runs_again_for_its_owner,
+            peer::deaths_and_failing_checks_are_told_as_events,
             peer::a_terminal_has_its_size_and_its_keys,
             peer::an_editor_works_in_a_terminal,
             peer::output_is_shown_by_its_times_and_over_restarts,
             peer::nothing_else_listens_for_management,
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
+            own_node::a_farmer_sees_its_node_and_nothing_of_tenants,
             snapshots::a_snapshot_is_restored_in_a_new_contract,
             messages::messages_pass_where_nobody_can_read_them,
             messages::messages_of_strangers_are_refused,

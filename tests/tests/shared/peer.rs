@@ -306,6 +306,40 @@ pub fn a_finished_job_runs_again_for_its_owner(grid: &mut Grid) -> Result<()> {
     user.threebot(&["cancel", &contract]).map(drop)
 }
 
+/// A machine that ends for lack of memory, and one whose check fails, each once its owner says so.
+pub fn deaths_and_failing_checks_are_told_as_events(grid: &mut Grid) -> Result<()> {
+    let machine = |name: &str, script: &str, health: Value| {
+        let data = json!({
+            "image": grid.image, "cpu": 0.1, "memory": 32 * MIB, "rootfs": 64 * MIB, "health": health,
+            "entrypoint": ["/bin/busybox", "sh", "-c", script],
+        });
+        json!({ "name": name, "type": "zmachine", "data": data })
+    };
+    let waits = "while ! /bin/busybox test -e /told; do /bin/busybox sleep 0.1; done";
+    let dies = format!("{waits}; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=100M");
+    let check = |test: &[&str]| {
+        let words = [&["/bin/busybox", "test"][..], test].concat();
+        json!({ "exec": words, "start_seconds": 0 })
+    };
+    let workloads = [
+        machine("dies", &dies, check(&["-d", "/"])),
+        machine("sick", "exec /bin/busybox sleep 1000", check(&["!", "-e", "/told"])),
+    ];
+    let file = grid.run().folder().join("dies.json");
+    fs::write(&file, json!({ "version": 1, "workloads": workloads }).to_string())?;
+    let (user, node, file) = (&grid.user, grid.node.to_string(), file.display().to_string());
+    let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
+    for (name, told) in [("dies", "ended: out of memory, exit code 137"), ("sick", "unhealthy")] {
+        shown(user, &["exec", &contract, name, "--", "/bin/busybox", "touch", "/told"])?;
+        wait_for(&format!("the event that {name} {told}"), 2 * LIMIT, || {
+            let events = shown(user, &["events", &contract])?;
+            let is_told = |line: &str| line.contains(name) && line.contains(told);
+            Ok(events.lines().any(is_told).then_some(()))
+        })?;
+    }
+    user.threebot(&["cancel", &contract]).map(drop)
+}
+
 /// Restarts the machine, and waits until it runs again.
 pub fn restart(user: &Person, contract: &str) -> Result<()> {
     let before = shown(user, &["events", contract])?.lines().count();

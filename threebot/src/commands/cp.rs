@@ -161,7 +161,10 @@ async fn tar<'a>(connected: &'a Connected, workload: &str, args: &[&str]) -> Res
 /// The failure of a `tar` that wrote this.
 fn tar_failed(code: i64, errors: &[u8]) -> Error {
     if code == CANNOT_RUN {
-        return anyhow!("the machine has no `tar`, with which files are copied");
+        return anyhow!(
+            "the machine has no `tar`, with which files are copied; what is in its volumes is copied by \
+             `threebot snapshot`"
+        );
     }
     let errors = printable(&String::from_utf8_lossy(errors), ERROR_BYTES);
     anyhow!("`tar` in the machine failed with code {code}: {errors}")
@@ -373,6 +376,13 @@ mod tests {
 
     fn place_in_web(path: &str) -> Place {
         Place { workload: "web".into(), path: path.into() }
+    }
+
+    #[test]
+    fn a_machine_without_tar_is_told_as_such() {
+        let told = |code, errors: &str| tar_failed(code, errors.as_bytes()).to_string();
+        assert!(told(CANNOT_RUN, "").starts_with("the machine has no `tar`"));
+        assert_eq!(told(2, "no room"), "`tar` in the machine failed with code 2: no room");
     }
 
     #[test]

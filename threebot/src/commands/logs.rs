@@ -65,7 +65,8 @@ impl Logs {
     }
 }
 
-fn seconds_ago(time: Duration) -> u32 {
+/// The time so long ago, in seconds since 1970.
+pub fn seconds_ago(time: Duration) -> u32 {
     let then = SystemTime::now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH);
     let since = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)

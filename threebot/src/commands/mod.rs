@@ -2,6 +2,7 @@
 //! The commands, one a file: arguments, what is done, answer.
 
 pub mod approve;
+pub mod asked_node;
 pub mod balance;
 pub mod bill;
 pub mod bot;

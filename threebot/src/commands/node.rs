@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot node`
 
-use super::{event, farm::ensure_own, nodes::Nodes, shown_node};
+use super::{
+    asked_node::{Logs, Status},
+    event,
+    farm::ensure_own,
+    nodes::Nodes,
+    shown_node,
+};
 use crate::{
     cli::Global,
     closing::calendar_time,
@@ -56,6 +62,8 @@ pub enum Node {
         #[arg(value_parser = parse_id::<NodeId>)]
         node: NodeId,
     },
+    Status(Status),
+    Logs(Logs),
     PublicConfig(PublicConfig),
     Location(Location),
     /// Let your node be rented as a whole only, or in parts again; contracts that are there stay
@@ -266,6 +274,8 @@ impl Node {
             Self::Show { node } => {
                 shown_node::answer(&Session::anonymous(global).await?.grid.finalized().await?, node).await
             }
+            Self::Status(status) => status.run(global).await,
+            Self::Logs(logs) => logs.run(global).await,
             Self::PublicConfig(config) => config.run(&Session::open(global).await?).await,
             Self::Location(location) => location.run(&Session::open(global).await?).await,
             Self::Dedicated { node, dedicated } => {

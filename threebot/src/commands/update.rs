@@ -28,8 +28,8 @@ use tfgrid_client::{
     api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
     deployment::Deployment,
     primitives::{
-        Body, ContractId, Rates,
-        views::{ContractStatus, Target, TwinContract},
+        Body, ContractId, NodeId, Rates, Resources, TwinId, UsdRate,
+        views::{ContractStatus, NodeOffer, Target, TwinContract},
     },
     sealing::SealKey,
     units::parse_id,
@@ -126,69 +126,129 @@ impl Update {
         let contract = self.contract;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let TwinContract { target, status, rate: active, extra, .. } =
-            own_contract(&at, twin, contract).await?;
-        let Target::Node { node, public_ips: present_ips, resources } = target else {
-            bail!("contract {contract} runs nothing that could have another version");
-        };
-        if let Some(paused) = Funding::read(&at, twin).await?.paused() {
-            bail!("{paused}; until then no node runs another version");
-        }
-        let is_first = status == ContractStatus::Created;
+        let present = Present::read(&at, twin, contract).await?;
+        let (node, is_first) = (present.node, present.is_first);
         let offer = foreseen::online_node(&at, node).await?;
-        let public_ips = self.next.public_ips(present_ips, &reservation.deployment);
-        foreseen::ensure_enough_ips(reservation.deployment.public_ips(), public_ips)?;
-        let more_ips = public_ips.saturating_sub(present_ips);
-        foreseen::ensure_served(&offer, reservation.features, more_ips)?;
-        ensure_ranges(&at, twin, Some(contract), &reservation.networks.0).await?;
+        let public_ips = self.next.public_ips(present.public_ips, &reservation.deployment);
+        present.ensure_served(&at, twin, &offer, &reservation, public_ips).await?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
-        let what = format!("update contract {contract} on node {node}");
-        let before = Rates { usd: active, extra };
-        let mut plan = Plan::for_change(&at, twin, what, before, Rates { usd: rate, extra }).await?;
-        let pending = Pending::read(&at, contract).await?;
-        if let Some(pending) = &pending {
-            plan = plan.replacing(&replaced(&at, contract, before, pending).await?);
-        }
-        let active_body = at.body(contract).await?;
-        let active = active_body.as_ref().map(|body| opened(body, key)).transpose()?.flatten();
+        let plan = present.plan(&at, twin, rate).await?;
+        let active = present.body.as_ref().map(|body| opened(body, key)).transpose()?.flatten();
         let (reservation, unpinned) = pins::pinned(reservation, active.as_ref(), self.pinning.no_pin).await?;
-        // Never, if it is sealed: no body is sealed to the same bytes twice.
         let prepared = self.next.sealing.prepare(&at, node, twin, &reservation).await?;
-        let is_active = active_body.as_ref() == Some(&prepared.body);
-        let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
-        if is_active && pending.is_none() && reserves_the_same {
+        if present.is(&prepared.body, &reservation, public_ips) {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, is_first });
         }
-        plan = unpinned.into_iter().fold(plan, Plan::with_note);
+        let mut plan = unpinned.into_iter().fold(plan, Plan::with_note);
         if !is_first {
-            let is_readable = key.is_some() || !matches!(active_body, Some(Body::Sealed(_)));
+            let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
             plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
-        let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
-        let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
-        foreseen::ensure_room(node, &reservation.resources, &free)?;
-        let held_ips = at.ips_of_contract(contract).await?;
-        foreseen::ensure_ips(&at, &offer, usize::from(public_ips).saturating_sub(held_ips)).await?;
+        present.ensure_room(&at, &offer, &reservation, public_ips).await?;
         let deposit = at.body_deposit(prepared.body.bytes().len())?;
         let plan = plan.with_note(prepared.note.clone());
-        let resources = reservation.resources.into();
         let call = api::transactions().contracts().update_node_contract(
             contract,
-            resources,
+            reservation.resources.into(),
             prepared.for_chain(),
             public_ips,
             reservation.networks,
             rate,
         );
         let fee = session.fee("update", &call).await?;
-        let returned = pending.as_ref().and_then(|pending| pending.deposit).unwrap_or(0);
+        let pending = present.pending.as_ref();
+        let returned = pending.and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
-        let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending.as_ref()));
+        let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
         Ok(Change { plan, call: Some(call), is_first })
+    }
+}
+
+/// What a contract is before its update.
+struct Present {
+    contract: ContractId,
+    node: NodeId,
+    resources: Resources,
+    public_ips: u8,
+    rates: Rates,
+    /// Whether no version runs yet.
+    is_first: bool,
+    pending: Option<Pending>,
+    /// Of the active version.
+    body: Option<Body<Vec<u8>>>,
+}
+
+impl Present {
+    /// Fails if it can't have another version.
+    async fn read(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<Self> {
+        let TwinContract { target, status, rate, extra, .. } = own_contract(at, twin, contract).await?;
+        let Target::Node { node, public_ips, resources } = target else {
+            bail!("contract {contract} runs nothing that could have another version");
+        };
+        if let Some(paused) = Funding::read(at, twin).await?.paused() {
+            bail!("{paused}; until then no node runs another version");
+        }
+        Ok(Self {
+            contract,
+            node,
+            resources,
+            public_ips,
+            rates: Rates { usd: rate, extra },
+            is_first: status == ContractStatus::Created,
+            pending: Pending::read(at, contract).await?,
+            body: at.body(contract).await?,
+        })
+    }
+
+    /// Fails if the node doesn't serve what the next version needs, or its networks overlap others.
+    async fn ensure_served(
+        &self,
+        at: &GridAt,
+        twin: TwinId,
+        offer: &NodeOffer,
+        next: &Reservation,
+        public_ips: u8,
+    ) -> Result<()> {
+        foreseen::ensure_enough_ips(next.deployment.public_ips(), public_ips)?;
+        foreseen::ensure_served(offer, next.features, public_ips.saturating_sub(self.public_ips))?;
+        ensure_ranges(at, twin, Some(self.contract), &next.networks.0).await
+    }
+
+    /// What it costs to have a version with this rate.
+    async fn plan(&self, at: &GridAt, twin: TwinId, rate: UsdRate) -> Result<Plan> {
+        let Self { contract, node, rates, .. } = self;
+        let what = format!("update contract {contract} on node {node}");
+        let plan = Plan::for_change(at, twin, what, *rates, Rates { usd: rate, ..*rates }).await?;
+        Ok(match &self.pending {
+            Some(pending) => plan.replacing(&replaced(at, *contract, *rates, pending).await?),
+            None => plan,
+        })
+    }
+
+    /// Whether it is so already. Never, if it is sealed: no body is sealed to the same bytes twice.
+    fn is(&self, body: &Body<Vec<u8>>, next: &Reservation, public_ips: u8) -> bool {
+        let reserves_the_same = (self.resources, self.public_ips) == (next.resources, public_ips);
+        self.body.as_ref() == Some(body) && self.pending.is_none() && reserves_the_same
+    }
+
+    /// Fails if the node has too little left beside what it has reserved for the contract.
+    async fn ensure_room(
+        &self,
+        at: &GridAt,
+        offer: &NodeOffer,
+        next: &Reservation,
+        public_ips: u8,
+    ) -> Result<()> {
+        let pending = self.pending.as_ref();
+        let reserved = pending.map_or(self.resources, |pending| self.resources.max(&pending.resources));
+        let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
+        foreseen::ensure_room(self.node, &next.resources, &free)?;
+        let held_ips = at.ips_of_contract(self.contract).await?;
+        foreseen::ensure_ips(at, offer, usize::from(public_ips).saturating_sub(held_ips)).await
     }
 }
 

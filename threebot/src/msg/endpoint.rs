@@ -6,16 +6,15 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use iroh::{
     Endpoint, RelayUrl, SecretKey,
-    endpoint::{Builder, QuicTransportConfig, presets},
+    endpoint::{Builder, presets},
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use tfgrid_client::{
-    peer::{Device, PeerAddresses, msg::MSG_ALPN},
+    peer::{Device, PeerAddresses, msg::MSG_ALPN, transport},
     primitives::TwinId,
 };
 
@@ -23,8 +22,6 @@ use tfgrid_client::{
 const MAX_STREAMS: u32 = 64;
 /// Bytes of a connection that wait in each direction.
 const WINDOW_BYTES: u32 = 1 << 20;
-/// The other end is gone if it isn't heard for so long.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// How bots find each other.
 #[derive(Args)]
@@ -122,7 +119,7 @@ pub struct Listening {
 
 /// An endpoint that dials, on any free port.
 pub async fn dialling(device: &Device, ways: &PeerAddresses) -> Result<Endpoint> {
-    let endpoint = builder(device, ways)?.bind().await;
+    let endpoint = builder(device, ways).bind().await;
     endpoint.context("can't open a socket to dial other bots")
 }
 
@@ -130,23 +127,16 @@ pub async fn dialling(device: &Device, ways: &PeerAddresses) -> Result<Endpoint>
 pub async fn listening(device: &Device, bind: SocketAddr, relays: &[RelayUrl]) -> Result<Endpoint> {
     let ways = PeerAddresses { relays: relays.to_vec(), direct: Vec::new() };
     let builder =
-        builder(device, &ways)?.alpns(vec![MSG_ALPN.to_vec()]).clear_ip_transports().bind_addr(bind)?;
+        builder(device, &ways).alpns(vec![MSG_ALPN.to_vec()]).clear_ip_transports().bind_addr(bind)?;
     let endpoint = builder.bind().await;
     endpoint.with_context(|| format!("can't listen at {bind}: name another address with --bind"))
 }
 
-fn builder(device: &Device, ways: &PeerAddresses) -> Result<Builder> {
-    let transport = QuicTransportConfig::builder()
-        .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        .max_concurrent_uni_streams(0u32.into())
-        .receive_window(WINDOW_BYTES.into())
-        .send_window(WINDOW_BYTES.into())
-        .max_idle_timeout(Some(IDLE.try_into().context("a timeout of QUIC")?))
-        .build();
-    Ok(Endpoint::builder(presets::Minimal)
+fn builder(device: &Device, ways: &PeerAddresses) -> Builder {
+    Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(&device.seed()))
         .relay_mode(ways.relay_mode())
-        .transport_config(transport))
+        .transport_config(transport(MAX_STREAMS, WINDOW_BYTES))
 }
 
 #[cfg(test)]

@@ -182,6 +182,12 @@ impl Chain for RpcChain {
         Ok(self.at(at)?.twin(twin).await?.map(|twin| twin.peer_keys.0).unwrap_or_default())
     }
 
+    async fn farmer(&self, at: &Head) -> Result<Option<TwinId>, ChainError> {
+        let at = self.at(at)?;
+        let Some(farm) = at.farm_of_node(self.node).await? else { return Ok(None) };
+        Ok(at.farmer(farm).await?)
+    }
+
     async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError> {
         let at = self.at(at)?;
         let reported = at.usage(contract).await?.unwrap_or_default();

@@ -64,6 +64,7 @@ struct State {
     holders: BTreeMap<String, TwinId>,
     /// Of each twin; `None` while they can't be read.
     peer_keys: Option<Vec<PublicKey>>,
+    farmer: Option<TwinId>,
 }
 
 impl State {
@@ -180,6 +181,7 @@ impl FakeChain {
             place: PublicPlace::default(),
             holders: BTreeMap::new(),
             peer_keys: Some(Vec::new()),
+            farmer: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -289,6 +291,11 @@ impl FakeChain {
     /// From now on, all twins have these keys; with `None` they can't be read.
     pub fn set_peer_keys(&self, keys: Option<Vec<PublicKey>>) {
         self.state().peer_keys = keys;
+    }
+
+    /// This twin owns the node's farm.
+    pub fn set_farmer(&self, twin: TwinId) {
+        self.state().farmer = Some(twin);
     }
 
     /// A twin reserves a name, or with `None`, it becomes free.
@@ -496,6 +503,10 @@ impl Chain for FakeChain {
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {
         self.state().peer_keys.clone().ok_or(ChainError::NotConnected)
+    }
+
+    async fn farmer(&self, _: &Head) -> Result<Option<TwinId>, ChainError> {
+        Ok(self.state().farmer)
     }
 
     async fn traffic(&self, contract: ContractId, _: &Head) -> Result<Traffic, ChainError> {

@@ -343,7 +343,7 @@ impl Follower {
         };
         let desired = Desired::new(contract, body, pending.as_ref(), &self.key);
         if let Some(Wanted::Unknown(why)) = desired.pending.as_ref().map(|pending| &pending.wanted) {
-            warn!(contract = desired.contract.id, "update ignored for now: {why}");
+            warn!(contract = desired.contract.id, %why, "update ignored for now");
         }
         Ok(desired)
     }

@@ -300,6 +300,9 @@ pub trait Chain: Send + Sync {
     /// The peer keys of a twin; none for an unknown one.
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;
 
+    /// The twin that owns this node's farm, `None` where the node isn't registered.
+    async fn farmer(&self, at: &Head) -> Result<Option<TwinId>, ChainError>;
+
     /// A contract's public traffic.
     async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError>;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the chain says about the node.
 
-use super::{Finding, State};
+use super::unknown;
 use crate::{
     chain::endpoints::{Dialled, STALE_MS},
     clock::unix_ms,
@@ -10,7 +10,11 @@ use crate::{
     store::Store,
 };
 use std::time::Duration;
-use tfgrid_client::{BootTicket, Error, GridAt, GridClient, trouble::Trouble};
+use tfgrid_client::{
+    BootTicket, Error, GridAt, GridClient,
+    finding::{Finding, State},
+    trouble::Trouble,
+};
 use tfgrid_primitives::{NodeId, PublicKey, UnixSeconds, views::NodeOffer};
 
 /// How far this machine's clock may be behind the chain's.
@@ -50,7 +54,8 @@ pub fn endpoints<C>(
     (findings, best)
 }
 
-fn behind(name: String, behind_ms: u64) -> Finding {
+/// How old a chain's newest block is.
+pub fn behind(name: String, behind_ms: u64) -> Finding {
     let behind = Duration::from_secs(behind_ms / 1_000);
     let text = format!("its newest finalized block is {behind:?} old");
     if behind_ms > STALE_MS {
@@ -69,7 +74,7 @@ pub async fn node(
 ) -> (Option<NodeId>, Vec<Finding>) {
     match read(client, key, ticket).await {
         Ok(found) => found,
-        Err(error) => (None, vec![Finding::unknown("node", error)]),
+        Err(error) => (None, vec![unknown("node", error)]),
     }
 }
 

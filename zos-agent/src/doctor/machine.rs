@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The agent, its parts and its machine.
 
-use super::{Finding, State};
+use super::unknown;
 use crate::{
     clock::unix_ms,
     config::Place,
-    details::{Hardware, hard_disks},
+    details::{Hardware, hard_disks, unused_disks},
     drivers::{
         dockerd, firewall,
         machine::{Connection, EngineChoice},
@@ -24,7 +24,10 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tfgrid_client::deployment::DiskKind;
+use tfgrid_client::{
+    deployment::DiskKind,
+    finding::{Finding, State},
+};
 use tfgrid_primitives::{PublicKey, report::Gpu, units::GIB};
 use tokio::time::timeout;
 
@@ -35,7 +38,7 @@ pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Findi
         Ok(false) => {
             Finding::wrong("agent", "it doesn't run", "start zos-agent, best as a service that is restarted")
         }
-        Err(error) => Finding::unknown("agent", error),
+        Err(error) => unknown("agent", error),
     };
     let mut findings = vec![agent];
     for disk in [DiskKind::Ssd, DiskKind::Hdd] {
@@ -46,6 +49,9 @@ pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Findi
     let ssd = PoolPlace::remembered(state, DiskKind::Ssd).ok().flatten();
     let hard_disks = ssd.map(|ssd| hard_disks(Path::new("/"), ssd.devices())).unwrap_or_default();
     findings.extend(hard_disks.iter().map(|disk| slow_pool(disk)));
+    findings.extend(
+        join_all(unused_disks(Path::new("/")).into_iter().map(left_alone)).await.into_iter().flatten(),
+    );
     findings.extend([
         engine(place, key).await,
         firewall().await,
@@ -59,13 +65,29 @@ fn slow_pool(disk: &str) -> Finding {
     Finding::note("storage pool", text)
 }
 
+/// A disk that holds something of which the node knows nothing.
+async fn left_alone(disk: String) -> Option<Finding> {
+    let name = format!("disk {disk}");
+    let finding = match pool::signatures(&format!("/dev/{disk}")).await {
+        Ok(held) if held.is_empty() => return None,
+        Ok(held) => Finding::note(
+            name,
+            format!(
+                "it holds data ({held}) that isn't the node's, and is left alone: the node takes blank disks only"
+            ),
+        ),
+        Err(error) => Finding::note(name, format!("what it holds can't be read: {error:#}")),
+    };
+    Some(finding)
+}
+
 /// One finding, or one for each fault.
 fn storage_pool(disk: DiskKind, mounted: Result<Option<MountedPool>>) -> Vec<Finding> {
     let name = format!("storage pool ({disk})");
     let (faults, space) = match mounted {
         Ok(Some(pool)) => (pool.faults, format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB)),
         Ok(None) => (vec![PoolFault::Gone], "it isn't mounted".into()),
-        Err(error) => return vec![Finding::unknown(name, error)],
+        Err(error) => return vec![unknown(name, error)],
     };
     if faults.is_empty() {
         return vec![Finding::ok(name, space)];
@@ -119,7 +141,7 @@ fn self_test(last: Result<Option<self_test::Outcome>>, now_ms: u64) -> Finding {
         Ok(None) => {
             Finding::wrong(NAME, "it was never made", "start the agent: it tests the machine at its start")
         }
-        Err(error) => Finding::unknown(NAME, error),
+        Err(error) => unknown(NAME, error),
     }
 }
 
@@ -151,7 +173,7 @@ pub async fn hardware() -> Vec<Finding> {
     }));
     findings.push(match uplink::mtu().await {
         Ok(mtu) => Finding::note("uplink", format!("packets of at most {mtu} bytes")),
-        Err(error) => Finding::unknown("uplink", error),
+        Err(error) => unknown("uplink", error),
     });
     findings.extend(join_all(name_servers::of_host(Path::new("/")).into_iter().map(name_server)).await);
     findings

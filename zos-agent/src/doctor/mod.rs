@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Says why a node earns nothing or deploys nothing, and what to do. Changes nothing: the agent may run meanwhile.
 
-mod grid;
-mod machine;
+pub(crate) mod grid;
+pub(crate) mod machine;
 
 use crate::{
     chain::{endpoints::dial, stored},
@@ -12,70 +12,16 @@ use crate::{
     store::Store,
     ticket,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use futures::future::join_all;
 use serde::Serialize;
-use std::fmt;
+use tfgrid_client::finding::{Finding, State};
 use tfgrid_primitives::NodeId;
 
-/// How a thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// The node works; its farmer may want to know.
-    Note,
-    /// The node earns nothing or deploys nothing because of it.
-    Wrong,
-}
-
-/// A thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it is.
-    pub name: String,
-    /// How it is.
-    pub state: State,
-    /// How it is, in words.
-    pub text: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-impl Finding {
-    fn ok(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Ok, text: text.into(), advice: None }
-    }
-
-    fn note(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { state: State::Note, ..Self::ok(name, text) }
-    }
-
-    fn wrong(name: impl Into<String>, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { state: State::Wrong, advice: Some(advice.into()), ..Self::ok(name, text) }
-    }
-
-    /// What couldn't be found out.
-    fn unknown(name: impl Into<String>, why: impl Into<anyhow::Error>) -> Self {
-        Self { state: State::Wrong, ..Self::ok(name, format!("can't be found out: {:#}", why.into())) }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Note => "note",
-            State::Wrong => "wrong",
-        };
-        write!(f, "{state:<6} {}: {}", self.name, self.text)?;
-        match &self.advice {
-            Some(advice) => write!(f, "\n       -> {advice}"),
-            None => Ok(()),
-        }
-    }
+/// What couldn't be found out.
+fn unknown(name: impl Into<String>, why: impl Into<Error>) -> Finding {
+    let text = format!("can't be found out: {:#}", why.into());
+    Finding { state: State::Wrong, ..Finding::ok(name, text) }
 }
 
 /// Everything that was found.
@@ -111,7 +57,7 @@ async fn examine(args: &DoctorArgs) -> Report {
     let identity = match place.data.is_dir().then(|| Identity::load(&place.data)).transpose() {
         Ok(identity) => identity.flatten(),
         Err(error) => {
-            findings.push(Finding::unknown("identity", error));
+            findings.push(unknown("identity", error));
             None
         }
     };
@@ -137,7 +83,7 @@ async fn examine(args: &DoctorArgs) -> Report {
                 node = id;
                 findings.extend(found);
             }
-            Err(error) => findings.push(Finding::unknown("ticket", error)),
+            Err(error) => findings.push(unknown("ticket", error)),
         }
     } else if let (Some(state), Some(identity)) = (&state, &identity)
         && let Ok(Some(snapshot)) = stored::read(state, identity.seal_key())
@@ -162,18 +108,4 @@ async fn requirements_of(args: &DoctorArgs) -> Vec<Finding> {
         return vec![Finding::ok("requirements", format!("all {count} are met"))];
     }
     missing
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_finding_is_printed_with_what_to_do() {
-        let finding = Finding::wrong("agent", "it doesn't run", "start it");
-        assert_eq!(finding.to_string(), "wrong  agent: it doesn't run\n       -> start it");
-        assert_eq!(Finding::ok("agent", "it runs").to_string(), "ok     agent: it runs");
-        let json = serde_json::to_value(Finding::note("agent", "it runs")).unwrap();
-        assert_eq!(json, serde_json::json!({ "name": "agent", "state": "note", "text": "it runs" }));
-    }
 }

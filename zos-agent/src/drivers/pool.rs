@@ -396,7 +396,7 @@ impl Pools {
     pub async fn clear_snapshots(&self) {
         for pool in [&self.ssd].into_iter().chain(self.hdd.iter().flatten()) {
             if let Err(why) = pool.clear_snapshots().await {
-                warn!("what a snapshot has left takes room: {why:#}");
+                warn!(why = format!("{why:#}"), "what a snapshot has left takes room");
             }
         }
     }
@@ -837,6 +837,16 @@ pub fn set_used(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What a block device holds, in words; empty of a blank one.
+///
+/// # Errors
+/// If it can't be read.
+pub async fn signatures(device: &str) -> Result<String> {
+    // It reads only: `--no-act` keeps it from erasing whatever else is said.
+    let found = run(&WIPEFS, &["--no-act", "--noheadings", "--output", "TYPE", device]).await?;
+    Ok(found.trim().replace('\n', ", "))
+}
+
 /// Mounts the file system of these devices, and adds those to it that hold nothing at all. One is made if none holds
 /// anything.
 async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()> {
@@ -844,18 +854,16 @@ async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()>
     for device in devices {
         let name = text(device)?;
         ensure!(device.exists(), "there is no {name}: is the disk connected?");
-        // It reads only: `--no-act` keeps it from erasing whatever else is said.
-        let signatures = run(&WIPEFS, &["--no-act", "--noheadings", "--output", "TYPE", name]).await?;
-        if signatures.trim().is_empty() {
+        let signatures = signatures(name).await?;
+        if signatures.is_empty() {
             blank.push(name);
             continue;
         }
         let label = run(&BLKID, &["--probe", "--output", "value", "--match-tag", "LABEL", name]).await;
         ensure!(
             label.is_ok_and(|label| label.trim() == LABEL),
-            "{name} holds data ({}), which is never overwritten: name another disk, or if nothing on it is needed, run \
-             `wipefs --all {name}`",
-            signatures.trim().replace('\n', ", ")
+            "{name} holds data ({signatures}), which is never overwritten: name another disk, or if nothing on it is needed, run \
+             `wipefs --all {name}`"
         );
         holding.push(name);
     }

@@ -109,7 +109,7 @@ fn observe_pool(pool: &Pool, observed: &mut ObservedVolumes) -> anyhow::Result<(
         match observe_one(pool, id) {
             Ok(volume) => observed.volumes.push(volume),
             Err(error) => {
-                warn!(contract, "nothing of it is changed: {error:#}");
+                warn!(contract, why = format!("{error:#}"), "nothing of it is changed");
                 observed.unreadable.insert(contract);
             }
         }

@@ -758,7 +758,7 @@ fn goal(desired: &Desired, target: &Target, may_run: bool, observed: Option<&Obs
         Wanted::Run(_) | Wanted::Refused(_) if !confirmed => Goal::Suspend(approved(desired, observed)),
         Wanted::Run(_) | Wanted::Refused(_) => Goal::Keep,
         Wanted::Unknown(why) => {
-            error!(contract = desired.contract.id, "nothing is changed: {why}");
+            error!(contract = desired.contract.id, %why, "nothing is changed");
             Goal::Keep
         }
     }

@@ -137,7 +137,7 @@ impl Progress {
         self.retries.retain(|(failed, _)| *failed != purpose);
         self.retries.push((purpose, now + delay));
         self.last_failure = Some(why.to_owned());
-        warn!(contract, failures = self.failures, retry_in = ?delay, "{why}");
+        warn!(contract, failures = self.failures, retry_in = ?delay, why, "a try has failed");
     }
 
     /// What may be told of a rejection of this version.
@@ -148,7 +148,7 @@ impl Progress {
     /// Records that this version can't run.
     pub fn reject(&mut self, contract: ContractId, rejection: Rejection) {
         let rejection = self.told(rejection);
-        error!(contract, version = ?self.version, code = ?rejection.code, "rejected: {rejection}");
+        error!(contract, version = ?self.version, code = ?rejection.code, why = %rejection, "rejected");
         self.rejection = Some(rejection);
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may ask about which contract, as of the finalized head.
+//! Who may ask about which contract, and who about the node, as of the finalized head.
 
 use crate::chain::{Chain, Head, Snapshot};
 use futures::{StreamExt, stream};
@@ -28,12 +28,13 @@ const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Twins that are read at the same time.
 const MAX_READS: usize = 16;
 
-/// Twins with contracts on this node, and their peer keys.
+/// Twins with contracts on this node, its farmer, and their peer keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     twins: BTreeMap<TwinId, Vec<PublicKey>>,
     keys: HashMap<PublicKey, BTreeSet<TwinId>>,
     owners: BTreeMap<ContractId, TwinId>,
+    farmer: Option<TwinId>,
 }
 
 impl Known {
@@ -45,10 +46,16 @@ impl Known {
                 keys.entry(*key).or_default().insert(*twin);
             }
         }
-        Self { twins, keys, owners }
+        Self { twins, keys, owners, farmer: None }
     }
 
-    /// Whether the key is one of a twin with a contract here.
+    /// The same, with the twin that owns the node's farm.
+    #[must_use]
+    pub fn with_farmer(self, farmer: Option<TwinId>) -> Self {
+        Self { farmer, ..self }
+    }
+
+    /// Whether the key is one of a twin with a contract here, or of the farmer.
     pub fn knows(&self, key: &PublicKey) -> bool {
         self.keys.contains_key(key)
     }
@@ -58,11 +65,21 @@ impl Known {
         self.owners.contains_key(&contract)
     }
 
-    /// The contract's owner, if the key is one of its.
-    pub fn owner(&self, key: &PublicKey, contract: ContractId) -> Option<TwinId> {
-        let owner = self.owners.get(&contract).copied();
+    /// The contract's owner, or the farmer where it is about the node itself, if the key is one of its.
+    pub fn owner(&self, key: &PublicKey, contract: Option<ContractId>) -> Option<TwinId> {
+        let owner = match contract {
+            Some(contract) => self.owners.get(&contract).copied(),
+            None => self.farmer,
+        };
         owner.filter(|owner| self.keys.get(key).is_some_and(|twins| twins.contains(owner)))
     }
+}
+
+/// The node's farmer, and when that was read.
+#[derive(Clone, Copy)]
+struct Farmer {
+    twin: Option<TwinId>,
+    read_at: Instant,
 }
 
 /// Keeps [`Known`] up to date.
@@ -87,6 +104,7 @@ impl Keeper {
     /// Reads the owners' keys, for ever.
     pub async fn run(mut self) {
         let mut read_at = BTreeMap::<TwinId, Instant>::new();
+        let mut farmer: Option<Farmer> = None;
         loop {
             match timeout(self.known_for, self.snapshots.changed()).await {
                 Ok(Ok(())) => {}
@@ -94,6 +112,7 @@ impl Keeper {
                 Err(_) => {
                     warn!("owners are forgotten: no finalized head for {:?}", self.known_for);
                     read_at.clear();
+                    farmer = None;
                     self.publish(Known::default());
                     continue;
                 }
@@ -101,20 +120,26 @@ impl Keeper {
             let Some(snapshot) = self.snapshots.borrow_and_update().clone() else { continue };
             let owners: BTreeMap<_, _> =
                 snapshot.contracts.iter().map(|(id, desired)| (*id, desired.contract.twin)).collect();
-            let wanted: BTreeSet<_> = owners.values().copied().collect();
+            farmer = farmer.filter(|farmer| farmer.read_at.elapsed() < self.unread_for);
+            let twin = farmer.and_then(|farmer| farmer.twin);
+            let wanted: BTreeSet<_> = owners.values().copied().chain(twin).collect();
             let mut twins = self.known.borrow().twins.clone();
             read_at.retain(|twin, at| wanted.contains(twin) && at.elapsed() < self.unread_for);
             twins.retain(|twin, _| read_at.contains_key(twin));
             // At once: a contract that has closed has no owner any more.
-            self.publish(Known::new(twins.clone(), owners.clone()));
+            self.publish(Known::new(twins.clone(), owners.clone()).with_farmer(twin));
             let is_due =
                 |twin: &TwinId| read_at.get(twin).is_none_or(|at: &Instant| at.elapsed() >= READ_EVERY);
             let due: Vec<_> = wanted.iter().copied().filter(is_due).collect();
             let begun = Instant::now();
-            let read = self.read(due, &snapshot.head).await;
+            // The keys of a farmer that is new are read with the next head.
+            let (read, read_farmer) =
+                tokio::join!(self.read(due, &snapshot.head), self.farmer(farmer, &snapshot.head));
+            farmer = read_farmer;
             read_at.extend(read.iter().map(|(twin, _)| (*twin, begun)));
             twins.extend(read);
-            self.publish(Known::new(twins, owners));
+            let twin = farmer.and_then(|farmer| farmer.twin);
+            self.publish(Known::new(twins, owners).with_farmer(twin));
         }
     }
 
@@ -124,6 +149,22 @@ impl Keeper {
             *known = Arc::new(now);
             changed
         });
+    }
+
+    /// The farmer, read again where that is due.
+    async fn farmer(&self, last: Option<Farmer>, at: &Head) -> Option<Farmer> {
+        if last.is_some_and(|last| last.read_at.elapsed() < READ_EVERY) {
+            return last;
+        }
+        let read_at = Instant::now();
+        match timeout(READ_WITHIN, self.chain.farmer(at)).await {
+            Ok(Ok(twin)) => Some(Farmer { twin, read_at }),
+            Ok(Err(why)) => {
+                warn!("can't read who owns this node's farm: {:#}", anyhow::Error::from(why));
+                last
+            }
+            Err(_) => last,
+        }
     }
 
     /// The keys of those twins that can be read.
@@ -159,12 +200,22 @@ mod tests {
         let twins = BTreeMap::from([(1, vec![[1; 32], [9; 32]]), (2, vec![[2; 32], [9; 32]]), (3, vec![])]);
         let known = Known::new(twins, BTreeMap::from([(10, 1), (20, 2), (30, 3)]));
         for (key, contract, owner) in [([1; 32], 10, 1), ([9; 32], 10, 1), ([9; 32], 20, 2)] {
-            assert_eq!(known.owner(&key, contract), Some(owner), "{contract}");
+            assert_eq!(known.owner(&key, Some(contract)), Some(owner), "{contract}");
         }
         for (key, contract) in [([1; 32], 20), ([1; 32], 30), ([1; 32], 11), ([4; 32], 10)] {
-            assert_eq!(known.owner(&key, contract), None, "{contract}");
+            assert_eq!(known.owner(&key, Some(contract)), None, "{contract}");
         }
         assert!(known.knows(&[9; 32]) && !known.knows(&[4; 32]));
+    }
+
+    #[test]
+    fn only_a_key_of_the_farmer_asks_about_the_node() {
+        let twins = BTreeMap::from([(1, vec![[1; 32]]), (2, vec![[2; 32]])]);
+        let known = Known::new(twins, BTreeMap::from([(10, 1)]));
+        assert_eq!(known.owner(&[2; 32], None), None);
+        let known = known.with_farmer(Some(2));
+        assert_eq!((known.owner(&[2; 32], None), known.owner(&[1; 32], None)), (Some(2), None));
+        assert_eq!(known.owner(&[2; 32], Some(10)), None, "a farmer sees nothing of its tenants");
     }
 
     #[tokio::test]
@@ -198,6 +249,7 @@ mod tests {
         );
         let mut keeper = Keeper::new(Arc::new(chain.clone()), heads, known);
         keeper.unread_for = Duration::from_millis(200);
+        chain.set_farmer(2);
         let blocks = async {
             loop {
                 chain.advance();
@@ -205,11 +257,12 @@ mod tests {
             }
         };
         let reads = async {
-            published.wait_for(|known: &Arc<Known>| known.knows(&KEY)).await.unwrap();
+            let may_ask = |known: &Arc<Known>| [Some(10), None].map(|of| known.owner(&KEY, of).is_some());
+            published.wait_for(|known| may_ask(known) == [true; 2]).await.unwrap();
             chain.set_peer_keys(None);
-            published.wait_for(|known| !known.knows(&KEY)).await.unwrap();
+            published.wait_for(|known| may_ask(known) == [false; 2]).await.unwrap();
             chain.set_peer_keys(Some(vec![KEY]));
-            published.wait_for(|known| known.knows(&KEY)).await.unwrap();
+            published.wait_for(|known| may_ask(known) == [true; 2]).await.unwrap();
         };
         tokio::select! {
             () = follower.unwrap().run() => {}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The node's peer endpoint: the owner of a contract, known by a peer key of the twin, sees its workloads, enters and
-//! reaches them (`docs/FORMATS.md` §8). Nobody else gets an answer, and nothing else listens for management.
+//! reaches them (`docs/FORMATS.md` §8); the twin that owns the node's farm sees the node itself. Nobody else gets an
+//! answer, and nothing else listens for management.
 
 mod access;
 mod events;
 mod idle;
+mod own;
 mod places;
 mod serve;
 mod snapshots;
@@ -12,6 +14,7 @@ mod streams;
 
 pub use access::{Keeper, Known};
 pub use events::{EventLog, Recorder};
+pub use own::Own;
 pub use serve::{Server, Sources};
 pub use streams::Streams;
 
@@ -20,24 +23,21 @@ use anyhow::{Context, Result};
 use clap::Args;
 use iroh::{
     Endpoint, RelayUrl, SecretKey, Watcher,
-    endpoint::{BindOpts, Connection, Incoming, QuicTransportConfig, presets},
+    endpoint::{BindOpts, Connection, Incoming, presets},
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
-use tfgrid_client::peer::{NodeAddress, PeerAddresses, protocol::ALPN};
+use tfgrid_client::peer::{NodeAddress, PeerAddresses, protocol::ALPN, transport};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 /// Streams that a connection may have open.
 const MAX_STREAMS: u32 = 256;
-/// Bytes of a connection that wait in each direction, whatever its streams do: what one caller takes of the node's
-/// memory.
+/// Bytes of a connection that wait in each direction.
 const WINDOW_BYTES: u32 = 4 << 20;
-/// A caller that isn't heard for so long is gone.
-const IDLE: Duration = Duration::from_secs(30);
 /// Delays before an endpoint that has ended is opened again.
 const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(30) };
 /// Limit for what is left of it to end.
@@ -139,18 +139,11 @@ impl PeerEndpoint {
 
 async fn open(args: &PeerArgs, secret: &SecretKey) -> Result<Endpoint> {
     let relays = PeerAddresses { relays: args.peer_relay.clone(), direct: Vec::new() };
-    let transport = QuicTransportConfig::builder()
-        .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        .max_concurrent_uni_streams(0u32.into())
-        .receive_window(WINDOW_BYTES.into())
-        .send_window(WINDOW_BYTES.into())
-        .max_idle_timeout(Some(IDLE.try_into().context("a timeout of QUIC")?))
-        .build();
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(secret.clone())
         .alpns(vec![ALPN.to_vec(), LINKS_ALPN.to_vec()])
         .relay_mode(relays.relay_mode())
-        .transport_config(transport)
+        .transport_config(transport(MAX_STREAMS, WINDOW_BYTES))
         .clear_ip_transports()
         .bind_addr(args.peer)?;
     let builder = if args.peer.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {

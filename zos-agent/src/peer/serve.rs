@@ -2,7 +2,7 @@
 //! Connections of callers, and the requests on their streams.
 
 use super::{
-    EventLog, Known, PeerEndpoint,
+    EventLog, Known, Own, PeerEndpoint,
     places::{Handshakes, Origin},
     streams::Streams,
 };
@@ -64,6 +64,8 @@ pub struct Sources {
     pub log: watch::Receiver<EventLog>,
     /// What owners have stopped.
     pub holds: Holds,
+    /// The node itself.
+    pub own: Arc<Own>,
     /// What owners do to machines, as an event. Some is lost where nobody takes it.
     pub done: mpsc::Sender<(WorkloadId, String)>,
 }
@@ -80,7 +82,8 @@ struct Caller {
     streams: Streams,
     sources: Sources,
     connections: Counts<PublicKey>,
-    of_contract: Counts<ContractId>,
+    /// `None` is the node itself.
+    of_contract: Counts<Option<ContractId>>,
     of_twin: Counts<TwinId>,
 }
 
@@ -195,7 +198,7 @@ impl Caller {
         }
     }
 
-    /// Answers while the key is one of the contract's owner.
+    /// Answers while the key is one of the contract's owner, or of the farmer.
     async fn permitted(
         &self,
         key: PublicKey,
@@ -205,8 +208,7 @@ impl Caller {
     ) -> Result<(), Failed> {
         let mut known = self.sources.known.clone();
         let Some(owner) = known.borrow_and_update().owner(&key, contract) else {
-            let message = format!("your twin has no contract {contract} on this node");
-            return Err(failed(FailedCode::NotFound, &message));
+            return Err(unknown(contract));
         };
         let of_contract = Place::take(&self.of_contract, contract, MAX_ANSWERS_OF_CONTRACT);
         let of_twin = Place::take(&self.of_twin, owner, MAX_ANSWERS_OF_TWIN);
@@ -229,7 +231,7 @@ impl Caller {
             () = stopped => Err(failed(FailedCode::Closed, "the caller has gone")),
             answered = self.answer_ask(contract, ask, reply, receive) => answered,
             _ = ends => {
-                let is_closed = !self.sources.known.borrow().has(contract);
+                let is_closed = contract.is_some_and(|contract| !self.sources.known.borrow().has(contract));
                 let why = if is_closed { "the contract has closed" } else { "this device is none of its owner's any more" };
                 Err(failed(FailedCode::Closed, why))
             }
@@ -238,12 +240,19 @@ impl Caller {
 
     async fn answer_ask(
         &self,
-        contract: u64,
+        contract: Option<ContractId>,
         ask: Ask,
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
         let Self { streams, sources, .. } = self;
+        let (contract, ask) = match (contract, ask) {
+            (None, Ask::Node(ask)) => return sources.node(ask, reply).await,
+            (Some(contract), ask) => (contract, ask),
+            (None, _) => {
+                return Err(failed(FailedCode::BadRequest, "a contract is named for all but the node"));
+            }
+        };
         match ask {
             Ask::Status {} => reply.message(Message::Status(sources.status(contract)?)).await,
             Ask::Stats {} => reply.message(Message::Stats(streams.stats(sources, contract).await?)).await,
@@ -262,6 +271,7 @@ impl Caller {
                 streams.snapshots.restore(sources, contract, workload, reply, receive).await
             }
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
+            Ask::Node(_) => Err(failed(FailedCode::BadRequest, "no contract is named for the node")),
         }
     }
 }
@@ -316,6 +326,15 @@ impl Reply {
         }
         self.finish().await;
     }
+}
+
+/// A contract of another looks like none.
+fn unknown(contract: Option<ContractId>) -> Failed {
+    let message = match contract {
+        Some(contract) => format!("your twin has no contract {contract} on this node"),
+        None => "your twin doesn't own this node's farm".into(),
+    };
+    failed(FailedCode::NotFound, &message)
 }
 
 /// The caller is gone, and needs no reason.

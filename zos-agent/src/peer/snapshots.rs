@@ -91,7 +91,7 @@ impl Held {
 
 async fn clean(beside: Beside, places: Places) {
     if let Err(why) = beside.delete().await {
-        warn!("what a snapshot has left takes room until the agent starts again: {why:#}");
+        warn!(why = format!("{why:#}"), "what a snapshot has left takes room until the agent starts again");
     }
     drop(places);
 }

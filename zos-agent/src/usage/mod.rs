@@ -138,7 +138,8 @@ impl Meter {
                     }
                 }
                 Err(error) => {
-                    warn!(class = counter.class(), "traffic isn't counted: {:#}", Error::from(error))
+                    let why = format!("{:#}", Error::from(error));
+                    warn!(class = counter.class(), why, "traffic isn't counted");
                 }
             }
         }
@@ -189,7 +190,8 @@ impl Meter {
         }
         for counter in &self.inputs.counters {
             if let Err(error) = counter.slow_down(&slow).await {
-                warn!(class = counter.class(), "can't set the speed of traffic: {:#}", Error::from(error));
+                let why = format!("{:#}", Error::from(error));
+                warn!(class = counter.class(), why, "can't set the speed of traffic");
             }
         }
         (self.slow, self.judged) = (slow, judged);

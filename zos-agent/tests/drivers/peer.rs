@@ -17,17 +17,24 @@ use tfgrid_client::peer::{
     Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
     protocol::{
-        ALPN, Ask, Control, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize,
+        ALPN, Ask, Control, Exec, FailedCode, Forward, LogLine, Logs, Message, NodeAsk, NodeLogs, Protocol,
+        Request, TerminalSize,
     },
 };
+use tracing::{Dispatch, dispatcher, info};
+use tracing_subscriber::prelude::*;
 use zos_agent::{
+    config::Place,
     engine::{Holds, observed::ObservedContract},
-    peer::{EventLog, Known, PeerArgs, PeerEndpoint, Server, Sources, Streams},
+    own_log,
+    peer::{EventLog, Known, Own, PeerArgs, PeerEndpoint, Server, Sources, Streams},
 };
 
 pub const OWNER: u32 = 1;
 const NEIGHBOUR: u32 = 2;
 const NEIGHBOURS_CONTRACT: ContractId = 2;
+const FARMER: u32 = 3;
+const NODE: u32 = 4;
 /// A stream without a request ends within this time.
 const HALF_OPEN: Duration = Duration::from_secs(20);
 
@@ -42,6 +49,7 @@ pub struct Desk {
     server: JoinHandle<()>,
     /// Nothing happens, and the agent doesn't stop.
     _log: watch::Sender<EventLog>,
+    own_log: Dispatch,
     _folder: TempDir,
 }
 
@@ -75,6 +83,23 @@ impl Desk {
         let known = watch::Sender::new(known(&[&owner], &neighbour, &contracts));
         let log = watch::Sender::new(EventLog::default());
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (own_log, lines) = own_log::keep::<tracing_subscriber::Registry>();
+        let own_log = Dispatch::new(tracing_subscriber::registry().with(own_log));
+        let own = Own {
+            node: NODE,
+            key: host.node_key,
+            place: Place {
+                data: folder.path().into(),
+                pool: None,
+                hdd_pool: None,
+                engine: Some(host.socket.clone()),
+                unsafe_engine: true,
+            },
+            store: store.clone(),
+            begun: Instant::now(),
+            log: lines,
+        };
         let sources = Sources {
             known: known.subscribe(),
             snapshots: watch::channel(None).1,
@@ -82,7 +107,8 @@ impl Desk {
             standings: watch::channel(Arc::default()).1,
             tunnels: watch::channel(Arc::default()).1,
             log: log.subscribe(),
-            holds: Holds::load(Store::open(folder.path()).unwrap()).unwrap(),
+            holds: Holds::load(store).unwrap(),
+            own: Arc::new(own),
             done: mpsc::channel(1).0,
         };
         let secret = Device::generate();
@@ -96,7 +122,14 @@ impl Desk {
         let server =
             Server::new(&endpoint, Streams::new(host.machines.clone(), host.volumes.clone()), sources);
         let server = tokio::spawn(server.run());
-        Self { host, machine, owner, neighbour, address, known, server, _log: log, _folder: folder }
+        Self { host, machine, owner, neighbour, address, known, server, _log: log, own_log, _folder: folder }
+    }
+
+    /// Writes a line to the agent's log.
+    fn logs(&self, contract: ContractId) {
+        dispatcher::with_default(&self.own_log, || {
+            info!(target: "zos_agent", contract, machine = "secret", "a line");
+        });
     }
 
     pub async fn caller(&self, device: &Device) -> NodePeer {
@@ -158,6 +191,71 @@ async fn strangers_and_neighbours_get_nothing() {
     }
     assert_eq!(answers[0], answers[1], "a contract of another looks like none");
     assert!(desk.caller(&desk.owner).await.stats(own).await.unwrap().contains_key(&desk.machine.id.name));
+    desk.close().await;
+}
+
+fn is_not_found<T: std::fmt::Debug>(answer: &Result<T, PeerError>) -> bool {
+    matches!(answer, Err(PeerError::Failed(failed)) if failed.code == FailedCode::NotFound)
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn only_the_farmer_sees_the_node_and_no_contract() {
+    let desk = Desk::open().await;
+    let (contract, farmer) = (desk.machine.id.contract, Device::generate());
+    let known = |farmers: Vec<[u8; 32]>| {
+        let twins = BTreeMap::from([(OWNER, vec![desk.owner.public()]), (FARMER, farmers)]);
+        Arc::new(Known::new(twins, [(contract, OWNER)].into()).with_farmer(Some(FARMER)))
+    };
+    desk.known.send_replace(known(vec![farmer.public()]));
+    let (caller, owner) = (desk.caller(&farmer).await, desk.caller(&desk.owner).await);
+    let status = caller.node_status().await.unwrap();
+    let names: Vec<_> = status.findings.iter().map(|finding| &*finding.name).collect();
+    for name in ["agent", "container engine", "firewall", "self-test", "chain", "contracts"] {
+        assert!(status.node == NODE && names.contains(&name), "{names:?}");
+    }
+    for answer in [owner.node_status().await.map(drop), caller.stats(contract).await.map(drop)] {
+        assert!(is_not_found(&answer), "{answer:?}");
+    }
+    let logs = NodeLogs { follow: true, ..Default::default() };
+    let refused = owner.node_logs(logs.clone()).await.unwrap().next().await.map(drop);
+    assert!(is_not_found(&refused), "{refused:?}");
+
+    desk.logs(1);
+    let mut lines = caller.node_logs(logs).await.unwrap();
+    for number in [1, 2] {
+        let line = timeout(LIMIT, lines.next()).await.unwrap().unwrap();
+        let Some(Frame::Message(Message::Line(LogLine { text, .. }))) = line else { panic!("{line:?}") };
+        assert_eq!(text, format!("a line contract={number}"));
+        desk.logs(number + 1);
+    }
+    desk.known.send_replace(known(Vec::new()));
+    loop {
+        match timeout(LIMIT, lines.next()).await.unwrap() {
+            // What was written before.
+            Ok(Some(_)) => {}
+            Err(PeerError::Unknown | PeerError::Failed(_)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(lines);
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_request_names_a_contract_unless_it_is_about_the_node() {
+    let desk = Desk::open().await;
+    let twins = BTreeMap::from([(OWNER, vec![desk.owner.public()])]);
+    let known = Known::new(twins, [(desk.machine.id.contract, OWNER)].into()).with_farmer(Some(OWNER));
+    desk.known.send_replace(Arc::new(known));
+    let (_endpoint, connection) = desk.raw(&desk.owner, ALPN).await.unwrap();
+    let contract = Some(desk.machine.id.contract);
+    for (contract, ask) in [(None, Ask::Status {}), (contract, Ask::Node(NodeAsk::Status {}))] {
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        Frame::Message(Request { contract, ask }).write(&mut send).await.unwrap();
+        assert_eq!(failure(&mut receive).await, FailedCode::BadRequest);
+    }
     desk.close().await;
 }
 
@@ -511,7 +609,7 @@ fn request(desk: &Desk) -> impl Strategy<Value = Request> + use<> {
             Ask::Forward(Forward { workload, protocol, port })
         }),
     ];
-    (contract, ask).prop_map(|(contract, ask)| Request { contract, ask })
+    (contract, ask).prop_map(|(contract, ask)| Request { contract: Some(contract), ask })
 }
 
 /// All that a caller sends on a stream: any bytes, or a request and any bytes after it.

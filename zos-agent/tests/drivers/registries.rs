@@ -2,6 +2,75 @@
 //! Images from registries.
 
 use super::*;
+use zos_agent::drivers::pool::run_folder;
+
+/// A node whose engine asks a mirror first for images of Docker Hub. All of it is removed on drop.
+struct Mirrored {
+    data: TempDir,
+    key: [u8; 32],
+    machines: DockerMachines,
+    keeping: JoinHandle<()>,
+}
+
+impl Mirrored {
+    async fn start(mirror: String) -> Self {
+        let (data, key) = (tempfile::tempdir().unwrap(), rand::random());
+        let pool = open(&data, "24GiB", key).await.unwrap();
+        let own = OwnEngine::new(data.path(), &pool, &key, vec![mirror], AGENT.into());
+        let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
+        let machines = DockerMachines::new(choice, pool, &key, &[]);
+        let node = Self { data, key, machines, keeping: tokio::spawn(own.run()) };
+        let begun = Instant::now();
+        while let Err(error) = node.machines.ready().await {
+            assert!(begun.elapsed() < LIMIT, "{error:#}");
+            sleep(LIMIT / 300).await;
+        }
+        node
+    }
+}
+
+impl Drop for Mirrored {
+    fn drop(&mut self) {
+        self.keeping.abort();
+        let run = run_folder(&self.key);
+        for config in ["dockerd.json", "containerd.toml"] {
+            let _ = Command::new("pkill").args(["-9", "-f"]).arg(run.join(config)).status();
+        }
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        for place in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+            if Path::new(place).starts_with(&run) {
+                let _ = Command::new("umount").args(["--lazy", place]).status();
+            }
+        }
+        let file = self.data.path().join("pool.img");
+        let devices =
+            Command::new("losetup").args(["--noheadings", "--output", "NAME", "-j"]).arg(file).output();
+        let devices = devices.map(|output| output.stdout).unwrap_or_default();
+        for device in String::from_utf8_lossy(&devices).lines() {
+            let _ = Command::new("losetup").args(["--detach", device.trim()]).status();
+        }
+        let _ = fs::remove_dir_all(run);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn tenants_images_come_from_the_farmers_mirror_by_digest() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    // Docker Hub has none of this name.
+    let name = format!("tfgrid-{:08x}/web", rand::random::<u32>());
+    let pushed = registry.push(&host, &name, "LABEL mirrored=yes");
+    let (_, digest) = pushed.split_once('@').unwrap();
+    let mirror = format!("http://{}", registry.address);
+    let registries = Registries { mirrors: vec![mirror.clone()], allow_private: false };
+    let _firewall = Firewall::install_with(&registries).await;
+    let node = Mirrored::start(mirror).await;
+    for version in [format!("@{digest}"), ":1".into()] {
+        let web = machine(contract(), &format!("docker.io/{name}{version}"), &[]);
+        node.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
+    }
+}
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]

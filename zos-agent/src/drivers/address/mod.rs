@@ -288,7 +288,12 @@ impl PublicAddresses {
         for (name, link) in self.links().await? {
             // A machine that ends meanwhile takes its link along.
             if let Err(error) = link::shape(&name, &link, slow.contains(&link.machine.contract)).await {
-                warn!(machine = %link.machine, "can't set the speed of its public addresses: {error:#}");
+                warn!(
+                    contract = link.machine.contract,
+                    machine = %link.machine,
+                    why = format!("{error:#}"),
+                    "can't set the speed of its public addresses"
+                );
             }
         }
         Ok(())

@@ -352,7 +352,7 @@ impl Gateway {
         let backends = places.map(|(_, (pool, index))| pool.backend(*index));
         let told = Socket::new(&self.files.socket()).tell(&closing(backends)).await;
         if let Err(why) = told {
-            warn!("can't close connections of sites without traffic: {why:#}");
+            warn!(why = format!("{why:#}"), "can't close connections of sites without traffic");
         }
     }
 
@@ -453,7 +453,7 @@ impl Gateway {
             Ok(true) => {}
             Ok(false) => return host,
             Err(why) => {
-                warn!(host, "no certificate, because its order can't be counted: {why:#}");
+                warn!(host, why = format!("{why:#}"), "no certificate, because its order can't be counted");
                 return host;
             }
         }
@@ -466,14 +466,14 @@ impl Gateway {
             }
             Err(error) => {
                 let (why, too_many) = (format!("{error:#}"), acme::is_too_many(&error));
-                warn!(host, "no certificate: {why}");
+                warn!(host, why, "no certificate");
                 let paused =
                     if acme::is_too_many_of_all(&error) { state.orders.pause(unix_ms()) } else { Ok(()) };
                 state.certificates.refused(&host, why, too_many).and(paused)
             }
         };
         if let Err(why) = noted {
-            warn!(host, "can't keep its certificate: {why:#}");
+            warn!(host, why = format!("{why:#}"), "can't keep its certificate");
         }
         self.apply_noting(&mut state).await;
         host
@@ -555,7 +555,7 @@ impl Gateway {
         let applied = self.apply(state).await;
         let trouble = applied.err().map(|why| format!("{why:#}"));
         if let Some(why) = trouble.as_ref().filter(|_| trouble != state.trouble) {
-            warn!("the web gateway doesn't serve as it is to: {why}");
+            warn!(why, "the web gateway doesn't serve as it is to");
         }
         state.trouble = trouble;
     }
@@ -756,7 +756,7 @@ impl Gateway {
 /// Remembers which hosts have no certificate of their own.
 fn note_failing(state: &mut State, failing: BTreeMap<String, String>) {
     for (host, why) in failing.iter().filter(|(host, why)| state.failing.get(*host) != Some(*why)) {
-        warn!(host, "{why}");
+        warn!(host, why, "a name isn't published as it is to be");
     }
     state.failing = failing;
 }

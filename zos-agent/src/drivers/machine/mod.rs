@@ -499,7 +499,7 @@ impl MachineDriver for DockerMachines {
                 Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
                 Err(_) => format!("a container can't be read within {INSPECT_TIMEOUT:?}"),
             };
-            warn!(contract, "nothing of it is changed: {why}");
+            warn!(contract, why, "nothing of it is changed");
             unreadable.insert(contract);
         }
         if !unreadable.is_empty() {

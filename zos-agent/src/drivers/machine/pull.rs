@@ -93,7 +93,7 @@ impl Images<'_> {
             Some(pool) => self.room(pool.share()?.images, limit, wanted).await?,
             None => u64::MAX,
         };
-        info!(machine = %spec.id, "fetching its image");
+        info!(contract = spec.id.contract, machine = %spec.id, "fetching its image");
         match self.fetch(spec, &image, name, limit.min(room)).await {
             Err(DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }) if room < limit => {
                 Err(DriverError::Invalid {
