@@ -146,16 +146,20 @@ frontend web
         }
     }
 
-    /// Status and body of a page of a site, with the version of HTTP.
-    fn get(&self, host: &str, more: &[&str]) -> String {
+    /// Asks for a path of a site.
+    fn ask(&self, host: &str, path: &str) -> Command {
         let at = format!("{host}.gw1.example.org:443:{}", self.ip);
         let authority = self.data.path().join("gateway/authority.crt");
-        let output = Command::new("curl")
-            .args(["-s", "-m", "5", "--cacert", &authority.to_string_lossy(), "--resolve", &at])
-            .args(["-w", " %{http_code} %{http_version}", &format!("https://{host}.gw1.example.org/")])
-            .args(more)
-            .output()
-            .unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--cacert", &authority.to_string_lossy(), "--resolve", &at])
+            .arg(format!("https://{host}.gw1.example.org{path}"));
+        curl
+    }
+
+    /// Status and body of a page of a site, with the version of HTTP.
+    fn get(&self, host: &str, more: &[&str]) -> String {
+        let told = ["-m", "5", "-w", " %{http_code} %{http_version}"];
+        let output = self.ask(host, "/").args(told).args(more).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -495,10 +499,43 @@ async fn limits_of_a_site_hold_and_forged_headers_do_not() {
     );
     assert!(!told.contains("6.6.6.6") && !told.contains("ftp"), "{told}");
     assert!(node.get("shop", &["--http1.1", "-d", "more than ten bytes"]).ends_with(" 413 1.1"));
+    // Bodies that don't say their lengths: the server may answer before it has read one.
+    let unmeasured: [&[&str]; 2] =
+        [&["--http1.1", "-H", "Transfer-Encoding: chunked"], &["--http2", "-H", "Content-Length:"]];
+    for how in unmeasured {
+        let told = node.get("shop", &[how, &forged, &["-d", "few"]].concat()).to_lowercase();
+        assert!(told.contains("x-forwarded-for: 127.0.0.1\r\n") && !told.contains("6.6.6.6"), "{told}");
+        wait_until("a refusal", || {
+            node.get("shop", &[how, &["-d", "more than ten bytes"]].concat()).contains(" 413 ")
+        });
+    }
     spec.site.limits.requests_per_second = 1;
     node.gateway.ensure(&spec).await.unwrap();
     let answers: Vec<String> = (0..20).map(|_| node.get("shop", &[])).collect();
     assert!(answers.iter().any(|answer| answer.ends_with(" 429 2")), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_site_has_so_many_requests_at_the_same_time() {
+    let node = Node::new().await;
+    // It leaves one request without an answer, until the visitor goes.
+    let at = node.listen(5, |mut stream| {
+        if head(&mut stream).starts_with("GET /wait ") {
+            let _ = stream.read(&mut [0]);
+        } else {
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
+        }
+    });
+    let mut spec = node.spec(1, "shop", &[&format!("http://{at}")]);
+    spec.site.limits.connections = 1;
+    node.gateway.ensure(&spec).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    let mut waiting = node.ask("shop", "/wait").spawn().unwrap();
+    wait_until("another request to be refused", || node.get("shop", &[]).ends_with(" 429 2"));
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    node.until_answer("shop", "hello 200 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

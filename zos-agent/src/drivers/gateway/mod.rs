@@ -32,7 +32,7 @@ use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use certificates::Certificates;
 use clap::Args;
-use config::{Files, Structure};
+use config::{COUNTING, Files, Structure};
 use domains::{Domains, look_up, wanted};
 use futures::{
     FutureExt, StreamExt,
@@ -656,6 +656,7 @@ impl Gateway {
             .map(|(file, host)| format!("{} {host}\n", file.display()))
             .collect();
         replace(&files.list(), &list)?;
+        replace(&files.counting(), COUNTING)?;
         for (file, entries) in &wanted.maps {
             let text: String = entries.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
             replace(file, &text)?;
