@@ -420,6 +420,25 @@ async fn a_killed_proxy_is_back_and_the_next_agent_goes_on_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_gateway_with_another_address_serves_there() {
+    let mut node = Node::new().await;
+    node.running.abort();
+    (node.gateway, node.running) =
+        run(Gateway::new(node.data.path(), &node.key, GatewayArgs::default(), &[]).unwrap());
+    let at = |ip| GatewayGrants { addresses: vec![ip], ..grants(&["shop"]) };
+    node.gateway.grant(&at(node.ip));
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    let before = node.ip;
+    node.ip = IpAddr::from([127, 78, node.key[0], node.key[1].clamp(1, 254)]);
+    node.gateway.grant(&at(node.ip));
+    node.until_answer("shop", "hello 200 2");
+    wait_until("the other address to be left", || TcpStream::connect((before, 443)).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, haproxy and pebble"]
 async fn an_authority_signs_the_certificate_of_a_site() {
     let mut node = Node::new().await;
