@@ -22,7 +22,7 @@ pub const HTTPS: u16 = 443;
 const GLOBAL: &str = r#"
     maxconn 20000
     no strict-limits
-    mworker-max-reloads 3
+    mworker-max-reloads 8
     hard-stop-after 5m
     ssl-default-bind-options ssl-min-ver TLSv1.2
     tune.ssl.default-dh-param 2048
