@@ -390,13 +390,16 @@ impl Gateway {
             let found = future::join_all(found).await;
             let here = self.grants.borrow().addresses.clone();
             let mut state = self.state.lock().await;
+            let mut is_new = false;
             for ((domain, twins), found) in due.iter().zip(found) {
-                state.domains.note(domain, twins, &here, found);
+                is_new |= state.domains.note(domain, twins, &here, found);
             }
-            if !due.is_empty() {
-                if let Err(why) = self.store.write(DOMAINS, &state.domains) {
-                    warn!("can't keep what name servers say of domains: {why:#}");
-                }
+            if !due.is_empty()
+                && let Err(why) = self.store.write(DOMAINS, &state.domains)
+            {
+                warn!("can't keep what name servers say of domains: {why:#}");
+            }
+            if is_new {
                 self.apply_noting(&mut state).await;
                 self.woken.notify_one();
             }
