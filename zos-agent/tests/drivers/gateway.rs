@@ -3,7 +3,11 @@
 
 use super::*;
 use sp_core::{Blake2Hasher, Hasher};
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::Shutdown,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use tfgrid_client::deployment::Site;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{
@@ -214,6 +218,26 @@ fn head(stream: &mut TcpStream) -> String {
         head.push(byte[0]);
     }
     String::from_utf8_lossy(&head).into_owned()
+}
+
+/// Hands a connection on to a gateway, and counts it; not one in which nothing comes, as in a health check.
+fn hand_on(mut from: TcpStream, to: IpAddr, count: &AtomicUsize) -> std::io::Result<()> {
+    let mut first = [0; 4_096];
+    let length = from.read(&mut first)?;
+    if length == 0 {
+        return Ok(());
+    }
+    count.fetch_add(1, Ordering::Relaxed);
+    let mut onward = TcpStream::connect((to, 443))?;
+    onward.write_all(&first[..length])?;
+    let (mut answers, mut back) = (onward.try_clone()?, from.try_clone()?);
+    std::thread::spawn(move || {
+        // Whichever way ends first ends the other one.
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    std::io::copy(&mut from, &mut onward)?;
+    onward.shutdown(Shutdown::Both)
 }
 
 /// Frame types of HTTP/2 (RFC 9113 §6).
@@ -596,6 +620,36 @@ async fn backends_speak_http_2_or_do_tls_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and haproxy"]
+async fn two_gateways_do_not_pass_a_connection_on_for_ever() {
+    let (one, two) = (Node::new().await, Node::new().await);
+    let count = Arc::new(AtomicUsize::new(0));
+    for (node, other) in [(&one, &two), (&two, &one)] {
+        let (taken, streams) = std::sync::mpsc::channel();
+        let at = node.listen(5, move |stream| drop(taken.send(stream)));
+        let (to, count) = (other.ip, count.clone());
+        // Outside of the namespace, where the gateways are.
+        std::thread::spawn(move || {
+            for stream in streams {
+                let count = count.clone();
+                std::thread::spawn(move || hand_on(stream, to, &count));
+            }
+        });
+        let mut spec = node.spec(1, "shop", &[&format!("tcp://{at}")]);
+        spec.site.tls_passthrough = true;
+        node.gateway.ensure(&spec).await.unwrap();
+    }
+    let passed = || {
+        let before = count.load(Ordering::Relaxed);
+        let answer = one.get("shop", &["-k"]);
+        (answer, count.load(Ordering::Relaxed) - before)
+    };
+    let by_both = (" 000 0".to_owned(), 2);
+    wait_until("both to pass a connection on", || passed() == by_both);
+    assert_eq!(passed(), by_both);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
 async fn trailers_of_grpc_reach_the_visitor() {
     let node = Node::new().await;
     // The proxy ends a connection whenever it likes.
@@ -736,6 +790,36 @@ async fn an_authority_renews_a_certificate_that_is_due() {
     assert_ne!(second, first);
     let served = || node.get("shop", &["-k", "-v", "--stderr", "-"]);
     wait_until("it to be served", || served().contains("Pebble Intermediate"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root, haproxy and pebble"]
+async fn where_no_authority_signs_the_old_certificate_serves() {
+    let mut node = Node::new().await;
+    let authority = Authority::start(node.data.path(), node.ip);
+    let backend = node.serve(5, "hello");
+    let host = "shop.gw1.example.org";
+    let name = hex::encode(&Blake2Hasher::hash(host.as_bytes())[..16]);
+    let file = node.data.path().join(format!("gateway/{name}.pem"));
+    let index = node.data.path().join("gateway/certificates.json");
+    let known = || -> serde_json::Value { serde_json::from_slice(&fs::read(&index).unwrap()).unwrap() };
+    node.with_authority(&authority.directory, authority.root.clone());
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("a certificate", || fs::exists(&index).unwrap() && known()[host]["is_trusted"] == true);
+    let signed = fs::read(&file).unwrap();
+    node.running.abort();
+    drop((&mut node.running).await);
+    let mut aged = known();
+    aged[host]["renew_at_ms"] = 1.into();
+    fs::write(&index, aged.to_string()).unwrap();
+    let (directory, root) = (authority.directory.clone(), authority.root.clone());
+    drop(authority);
+    node.with_authority(&directory, root);
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("a failure", || known()[host]["failures"] == 1);
+    assert_eq!(known()[host]["is_trusted"], true);
+    assert_eq!(fs::read(&file).unwrap(), signed);
+    assert!(node.get("shop", &["-k", "-v", "--stderr", "-"]).contains("Pebble Intermediate"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

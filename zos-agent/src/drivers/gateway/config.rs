@@ -65,7 +65,8 @@ const PLAIN: &str = r#"
     http-request return status 404 content-type text/plain string "No site has this name here.\n"
 "#;
 
-/// Port 443, before TLS is ended or passed through.
+/// Port 443, before TLS is ended or passed through. Of a connection that is passed through and comes back, as from another
+/// gateway, the client's random number is here already.
 const TLS: &str = r#"
     tcp-request connection track-sc2 src,ipmask(32,64) table sources
     tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }
@@ -80,6 +81,8 @@ const TLS: &str = r#"
     tcp-request content reject if { var(txn.backend) -m found } { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
     tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 }
     tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
+    tcp-request content track-sc1 req.payload(11,32) table hellos if { var(txn.backend) -m found }
+    tcp-request content reject if { var(txn.backend) -m found } { sc1_conn_cur(hellos) gt 1 }
     tcp-request content accept if { req.ssl_hello_type 1 }
     tcp-request content reject
     use_backend %[var(txn.backend)] if { var(txn.backend) -m found }
@@ -263,7 +266,7 @@ impl Structure {
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nbackend hellos from raw\n    stick-table type binary len 32 size 20k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),
