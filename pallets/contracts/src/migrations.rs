@@ -41,8 +41,7 @@ impl<T: Config> SteppedMigration for ClaimRanges<T> {
         let mut last = cursor.flatten();
         while meter.try_consume(required).is_ok() {
             last = match last {
-                None if NetworkRanges::<T>::drain().next().is_some() => None,
-                None => Some(0),
+                None => NetworkRanges::<T>::drain().next().is_none().then_some(0),
                 Some(last) if last >= LastContractId::<T>::get() => {
                     StorageVersion::new(WITHOUT_RANGES + 1).put::<Pallet<T>>();
                     return Ok(None);
