@@ -15,7 +15,7 @@ use tfgrid_primitives::ContractId;
 pub(crate) const WITHOUT_RANGES: u16 = 1;
 
 /// Contracts claim their ranges, those first that were created first. One whose range another one has by then isn't in
-/// that network any more: its nodes would send packets to different machines.
+/// that network any more: nodes had sent packets for one address to different machines.
 pub struct ClaimRanges<T>(PhantomData<T>);
 
 impl<T: Config> SteppedMigration for ClaimRanges<T> {
