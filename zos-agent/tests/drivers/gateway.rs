@@ -546,8 +546,10 @@ async fn limits_of_a_site_hold_and_forged_headers_do_not() {
     let unmeasured: [&[&str]; 2] =
         [&["--http1.1", "-H", "Transfer-Encoding: chunked"], &["--http2", "-H", "Content-Length:"]];
     for how in unmeasured {
-        let told = node.get("shop", &[how, &forged, &["-d", "few"]].concat()).to_lowercase();
-        assert!(told.contains("x-forwarded-for: 127.0.0.1\r\n") && !told.contains("6.6.6.6"), "{told}");
+        wait_until("an answer", || {
+            let told = node.get("shop", &[how, &forged, &["-d", "few"]].concat()).to_lowercase();
+            told.contains("x-forwarded-for: 127.0.0.1\r\n") && !told.contains("6.6.6.6")
+        });
         wait_until("a refusal", || {
             node.get("shop", &[how, &["-d", "more than ten bytes"]].concat()).contains(" 413 ")
         });
@@ -562,22 +564,24 @@ async fn limits_of_a_site_hold_and_forged_headers_do_not() {
 #[ignore = "needs root and haproxy"]
 async fn a_site_has_so_many_requests_at_the_same_time() {
     let node = Node::new().await;
-    // It leaves one request without an answer, until the visitor goes.
-    let at = node.listen(5, |mut stream| {
+    let (asked, waits) = std::sync::mpsc::channel();
+    // It leaves one request without an answer.
+    let at = node.listen(5, move |mut stream| {
         if head(&mut stream).starts_with("GET /wait ") {
+            asked.send(()).unwrap();
             let _ = stream.read_to_end(&mut Vec::new());
         } else {
             let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
         }
     });
     let mut spec = node.spec(1, "shop", &[&format!("http://{at}")]);
-    spec.site.limits.connections = 1;
+    (spec.site.limits.connections, spec.site.limits.answer_seconds) = (1, 10);
     node.gateway.ensure(&spec).await.unwrap();
     node.until_answer("shop", "hello 200 2");
-    let mut waiting = node.ask("shop", "/wait").spawn().unwrap();
-    wait_until("another request to be refused", || node.get("shop", &[]).ends_with(" 429 2"));
-    waiting.kill().unwrap();
-    waiting.wait().unwrap();
+    let mut waiting = node.ask("shop", "/wait").args(["-m", "20"]).spawn().unwrap();
+    waits.recv_timeout(LIMIT).unwrap();
+    assert!(node.get("shop", &[]).ends_with(" 429 2"));
+    assert!(waiting.wait().unwrap().success(), "it was told that there is no answer");
     node.until_answer("shop", "hello 200 2");
 }
 
