@@ -266,7 +266,7 @@ impl Structure {
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nbackend hellos from raw\n    stick-table type binary len 32 size 20k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check maxconn 0\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nbackend hellos from raw\n    stick-table type binary len 32 size 20k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check maxconn 0\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),
@@ -357,6 +357,13 @@ mod tests {
         assert!(plain.contains(reject) && tls.contains(reject), "{text}");
         assert!(!behind.contains(reject), "its visitors have passed port 443: {behind}");
         assert!(text.contains("\n    maxconn 20000\n"), "{text}");
+    }
+
+    #[test]
+    fn within_the_proxy_all_sites_have_no_limit_of_one_server() {
+        let text = structure().config(&files(), &BTreeMap::new());
+        let within: Vec<&str> = text.lines().filter(|line| line.contains("server web abns@")).collect();
+        assert!(within.len() == 2 && within.iter().all(|line| line.ends_with(" maxconn 0")), "{within:?}");
     }
 
     #[test]
