@@ -174,8 +174,8 @@ bench-snapshot: build ## Measure snapshots of 1 GiB, and restoring beside a plai
 	@$(AS_ROOT) $(PROGRAMS)/bench-snapshot
 
 .PHONY: bench-network
-bench-network: build ## Measure networks beside WireGuard, a gateway beside nginx; NAMES=1000 NETWORKS=200
-	@$(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
+bench-network: build programs wrk ## Measure networks beside WireGuard, a gateway beside nginx; NAMES=1000 NETWORKS=200
+	@export PATH="$$PATH:$$(scripts/setup-programs.sh)/usr/sbin"; $(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
 
 .PHONY: bench-explorer
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 for an hour
@@ -233,10 +233,14 @@ requirements: tests/js/node_modules/.package-lock.json
 	@scripts/setup-packages.sh
 	@scripts/setup-wasm.sh >/dev/null
 
-# Of which tests make images.
+# Of which tests make images, and beside which the gateway is measured.
 .PHONY: programs
 programs: requirements
 	@scripts/setup-programs.sh >/dev/null
+
+.PHONY: wrk
+wrk:
+	@command -v wrk >/dev/null || $(AS_ROOT) apt-get install -qq -y --no-install-recommends wrk >/dev/null
 
 .PHONY: package-tools
 package-tools:

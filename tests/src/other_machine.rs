@@ -60,10 +60,10 @@ impl OtherMachine {
 
     /// Gives the other machine this address on the cable, in place of its own.
     pub fn moves_to(&self, address: Ipv4Addr) -> Result<()> {
-        let (here, there) = (Self::HERE, Self::THERE);
+        let here = Self::HERE;
         self.on(|| {
             ip(&format!(
-                "address delete {there}/24 dev cable
+                "address flush dev cable scope global
                 address add {address}/24 dev cable
                 route add default via {here}"
             ))

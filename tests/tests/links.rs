@@ -14,14 +14,15 @@ use std::{
 };
 use tfgrid_client::wireguard::{key_from_text, key_text, public_key};
 use tfgrid_tests::{
-    Grid, Inside, Joined, Options, OtherMachine, OtherNode, Person, Steps, free_port, in_network_of,
-    kill_wireguard, on_a_grid, page_deployment, text, wait_for,
+    Forwarded, Grid, Inside, Joined, Options, OtherMachine, OtherNode, Person, Steps, free_port,
+    in_network_of, kill_wireguard, on_a_grid, page_deployment, text, wait_for,
 };
 
 /// What only the page of the machine on the second node says, and what goes over the cable in clear.
 const SECRET: &str = "page-7c51e0aa";
 const IN_CLEAR: &str = "clear-20bb94f3";
-/// Where the second node is found after it has moved.
+/// Where the second node is found after it has moved, at first while its agent runs.
+const MOVED_LIVE: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 4);
 const MOVED: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 3);
 /// What passes at once, and the datagram, which is longer than a packet of the network may be.
 const STREAM_BYTES: usize = 64 << 10;
@@ -48,7 +49,8 @@ impl Second {
         machine.reaches(grid.registry.address())?;
         let opened = grid.farmer.threebot(&["farm", "ticket", "--farm", "1", "--nodes", "1"])?;
         let (chain, ticket) = (grid.chain.url(), text(&opened["ticket"])?);
-        let ip = OtherMachine::THERE.into();
+        // At all addresses that its machine has by then.
+        let ip = Ipv4Addr::UNSPECIFIED.into();
         let node = machine.on(|| OtherNode::start(grid.run(), "agent-2", (&chain, ticket), ip, &[]))?;
         grid.farmer.waits_until_served_by(node.id)?;
         Ok(Self { machine, node })
@@ -139,7 +141,7 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
         grid.farmer.deposits()?;
 
         deploy(&grid.user, grid, grid.node, "web", "10.20.1.0/24", "web")?;
-        deploy(&grid.user, grid, second.node.id, "db", "10.20.2.0/24", SECRET)?;
+        let of_db = deploy(&grid.user, grid, second.node.id, "db", "10.20.2.0/24", SECRET)?;
         let clash = deploy(&grid.user, grid, second.node.id, "clash", "10.20.1.128/25", "clash");
         let clash = format!("{:#}", clash.err().context("addresses of another contract were given")?);
         ensure!(clash.contains("10.20.1.0/24"), "{clash}");
@@ -161,6 +163,13 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
 
         a_peer_joins(grid, &second, &web).context("a peer of the owner's")?;
 
+        second.machine.moves_to(MOVED_LIVE)?;
+        until_page(&web, HEALED_WITHIN)
+            .context("with another address of the second node while its agent runs")?;
+        wait_for("the owner to reach the second node at another address", HEALED_WITHIN, || {
+            let page = Forwarded::open(&grid.user, &of_db, "0:db:80").and_then(|port| port.page());
+            Ok(page.is_ok_and(|page| page.starts_with(SECRET)).then_some(()))
+        })?;
         second.moves(grid)?;
         until_page(&web, HEALED_WITHIN).context("with another address of the second node")?;
 

@@ -20,12 +20,16 @@ use tfgrid_primitives::{
     Features, Isolation,
     report::{DetailsPayload, Gpu, MAX_SERIAL_BYTES},
 };
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tracing::{info, warn};
 
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
-/// The same while details are on their way to the chain. They are sent again until an inspection finds them there.
+/// The same while details are on their way to the chain. They are sent again until an inspection finds them there. So often,
+/// too, the machine's addresses are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 /// Unit of the kernel's sizes of disks, whatever their own sectors have.
 const SECTOR_BYTES: u64 = 512;
@@ -62,18 +66,22 @@ impl Inspector {
         Self { chain, snapshots, details, pools, capacity, features, peer }
     }
 
-    /// Inspects the machine at intervals, for ever.
+    /// Inspects the machine at intervals, and when it has other addresses, for ever.
     pub async fn run(mut self) {
         loop {
             // Without a snapshot there is nothing to compare with.
             if self.snapshots.wait_for(Option::is_some).await.is_err() {
                 return;
             }
+            let (begun, addresses) = (Instant::now(), self.peer.addresses());
             if let Err(why) = self.inspect().await {
                 warn!("can't report the details of this machine: {why:#}");
             }
             let is_reported = self.details.borrow().is_none();
-            sleep(if is_reported { INSPECT_EVERY } else { CONFIRM_EVERY }).await;
+            let every = if is_reported { INSPECT_EVERY } else { CONFIRM_EVERY };
+            while begun.elapsed() < every && self.peer.addresses() == addresses {
+                sleep(CONFIRM_EVERY).await;
+            }
         }
     }
 

@@ -521,6 +521,23 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Of one contract whose two versions have no range in common.
+    #[benchmark]
+    fn claim_ranges() -> Result<(), BenchmarkError> {
+        let (account, twin, _, id) = deployed::<T>()?;
+        update::<T>(&account, id, LARGER, FEW_IPS)?;
+        let _ = NetworkRanges::<T>::clear(u32::MAX, None);
+        crowd::<T>(twin);
+        let before = NetworkRanges::<T>::iter_keys().count();
+        #[block]
+        {
+            migrations::ClaimRanges::<T>::claim_for(id);
+        }
+        let claimed = NetworkRanges::<T>::iter_keys().count().saturating_sub(before);
+        assert_eq!(claimed, 2 * MAX_NETWORKS as usize);
+        Ok(())
+    }
+
     /// Worst case: the contracts close, each of another payer that is to be refilled first, with a dearer version
     /// pending and all else that `cancel` finds.
     #[benchmark]

@@ -8,6 +8,7 @@ extern crate alloc;
 mod authorize_impls;
 mod closing_impls;
 mod dispatchable_impls;
+pub mod migrations;
 mod network_impls;
 mod price_impls;
 mod report_impls;
@@ -50,7 +51,7 @@ pub mod pallet {
         views::{ClosedContract, ClosingReason, ContractStatus, NodeContract, Page, TwinContract},
     };
 
-    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
     /// The contracts pallet.
     #[pallet::pallet]

@@ -37,11 +37,13 @@ impl<T: Config> Pallet<T> {
         for Network { name, subnet } in claims(from) {
             NetworkRanges::<T>::remove((twin, name), last_of(subnet));
         }
-        for network in claims(to) {
-            let Network { name, subnet } = network;
-            ensure!(!Self::is_claimed(twin, network), Error::<T>::RangeTaken);
-            NetworkRanges::<T>::insert((twin, name), last_of(subnet), subnet);
-        }
+        claims(to).try_for_each(|network| Self::claim_range(twin, network))
+    }
+
+    pub(crate) fn claim_range(twin: TwinId, network: &Network) -> Result<(), Error<T>> {
+        let Network { name, subnet } = network;
+        ensure!(!Self::is_claimed(twin, network), Error::<T>::RangeTaken);
+        NetworkRanges::<T>::insert((twin, name), last_of(subnet), subnet);
         Ok(())
     }
 

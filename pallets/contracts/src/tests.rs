@@ -26,6 +26,7 @@ mod authorize;
 mod cancel;
 mod create;
 mod deadlines;
+mod migration;
 mod name;
 mod rent;
 mod reports;

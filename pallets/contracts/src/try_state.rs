@@ -2,10 +2,14 @@
 //! The invariants of the pallet: for tests and try-runtime, never in a block.
 
 use crate::{
+    migrations::WITHOUT_RANGES,
     network_impls::{claims, last_of},
     *,
 };
-use frame_support::{ensure, traits::fungible::InspectHold};
+use frame_support::{
+    ensure,
+    traits::{StorageVersion, fungible::InspectHold},
+};
 use sp_runtime::TryRuntimeError;
 use tfgrid_primitives::{Balance, NodeId, Resources, traits::TwinDirectory};
 
@@ -83,6 +87,10 @@ impl<T: Config> Pallet<T> {
     }
 
     fn ranges_are_claimed_once() -> Checked {
+        // The migration that claims them isn't through.
+        if StorageVersion::get::<Self>() == WITHOUT_RANGES {
+            return Ok(());
+        }
         let mut claimed = 0;
         for contract in Contracts::<T>::iter_values() {
             let Some(deployment) = contract.deployment() else { continue };

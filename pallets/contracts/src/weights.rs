@@ -31,6 +31,7 @@ pub trait WeightInfo {
     fn authorize_usage(i: u32) -> Weight;
     fn force_close() -> Weight;
     fn reprice() -> Weight;
+    fn claim_ranges() -> Weight;
     fn serve_sweep(c: u32) -> Weight;
     fn serve_eviction(c: u32) -> Weight;
     fn serve_cool_down() -> Weight;
@@ -127,6 +128,10 @@ impl WeightInfo for () {
 
     fn reprice() -> Weight {
         Weight::from_parts(211_384_000, 4_094).saturating_add(DbWeight::get().reads_writes(22, 8))
+    }
+
+    fn claim_ranges() -> Weight {
+        Weight::from_parts(120_000_000, 4_094).saturating_add(ParityDbWeight::get().reads_writes(18, 13))
     }
 
     fn serve_sweep(c: u32) -> Weight {

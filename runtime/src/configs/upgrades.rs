@@ -22,7 +22,7 @@ pub type SingleBlockMigrations = ();
 /// Migrations that take more than a block. Until they are done blocks carry nothing else: the price clock
 /// goes on, grid time stands still.
 #[cfg(not(feature = "runtime-benchmarks"))]
-type LongMigrations = ();
+type LongMigrations = pallet_grid_contracts::migrations::ClaimRanges<Runtime>;
 #[cfg(feature = "runtime-benchmarks")]
 type LongMigrations = pallet_migrations::mock_helpers::MockedMigrations;
 

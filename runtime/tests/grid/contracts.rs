@@ -37,7 +37,7 @@ fn with_body(bytes: usize) -> Call {
     })
 }
 
-fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
+pub fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
     let list: Vec<Network> = list
         .into_iter()
         .map(|(name, address, prefix)| Network {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a new runtime finds, and what goes on while it changes the state.
 
-use crate::{chain::*, governance::by_root};
+use crate::{chain::*, contracts::with_networks, governance::by_root};
 use codec::Compact;
 use frame_support::{
     assert_ok,
@@ -40,7 +40,7 @@ fn every_pallet_of_ours_starts_with_its_storage_version() {
         assert_eq!(versions::<Twins>(), first);
         assert_eq!(versions::<Farms>(), first);
         assert_eq!(versions::<Nodes>(), first);
-        assert_eq!(versions::<Contracts>(), first);
+        assert_eq!(versions::<Contracts>(), [StorageVersion::new(2), StorageVersion::new(2)]);
     });
 }
 
@@ -61,6 +61,25 @@ fn a_chain_with_a_running_contract_lives_through_an_upgrade() {
         machine.serve(MINUTE_MS);
         assert!(Nodes::is_online(1));
         assert!(charged(1) > cost && Billing::settled_payer(bob).credit < credit);
+    });
+}
+
+#[test]
+fn a_chain_without_claimed_ranges_has_them_after_an_upgrade() {
+    run_with_node(|mut machine, _| {
+        let in_mesh = || with_networks(vec![("mesh", [10, 1, 0, 0], 24)]);
+        assert_ok!(call(Bob, in_mesh()));
+        report(machine.deployed(1, b"{}")).unwrap();
+        let _ = pallet_grid_contracts::NetworkRanges::<Runtime>::clear(u32::MAX, None);
+        StorageVersion::new(1).put::<Contracts>();
+        check_invariants();
+
+        let older = LastRuntimeUpgradeInfo { spec_version: Compact(0), spec_name: VERSION.spec_name };
+        LastRuntimeUpgrade::<Runtime>::put(older);
+        block(vec![]);
+        check_invariants();
+        assert_eq!(versions::<Contracts>(), [StorageVersion::new(2), StorageVersion::new(2)]);
+        assert_fails(Bob, in_mesh(), pallet_grid_contracts::Error::<Runtime>::RangeTaken);
     });
 }
 

@@ -24,7 +24,8 @@ Measures private networks and the web gateway on a grid of three nodes.
 
 Prints a table for docs/BENCHMARKS.md: two machines on two nodes beside a plain
 cable and bare WireGuard; names that come and go; and requests through the
-gateway beside nginx, for which it needs the packages nginx-light and wrk.
+gateway beside nginx, for which it needs nginx and wrk: `make bench-network` has
+them.
 
 Usage: bench-network [--names N] [--networks N]
 
@@ -70,8 +71,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let crowd = Crowd::asked_for()?;
-    for (program, package) in [("nginx", "nginx-light"), ("wrk", "wrk")] {
-        ensure!(shell(&format!("command -v {program}")).is_ok(), "{program} is missing: install {package}");
+    for program in ["nginx", "wrk"] {
+        let is_there = shell(&format!("command -v {program}")).is_ok();
+        ensure!(is_there, "{program} is missing: `make bench-network` has it");
     }
     on_a_run_beside_others("bench-network", |run| {
         let steps = Steps::silent();
@@ -363,6 +365,8 @@ fn nginx(grid: &ThreeNodes<'_>, backend: SocketAddr) -> Result<Process> {
         events {{ worker_connections 4096; }}
         http {{
             access_log off;
+            client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+            uwsgi_temp_path {folder}; scgi_temp_path {folder};
             upstream backend {{ server {backend}; keepalive 64; }}
             server {{
                 listen {address} ssl;
@@ -380,7 +384,8 @@ fn nginx(grid: &ThreeNodes<'_>, backend: SocketAddr) -> Result<Process> {
         key = key.display(),
     );
     fs::write(&config, text)?;
-    let start = || Process::start(grid.run, "nginx", Command::new("nginx").arg("-c").arg(&config));
+    let start =
+        || Process::start(grid.run, "nginx", Command::new("nginx").args(["-e", "stderr", "-c"]).arg(&config));
     let process = host.on(start)?;
     grid.on_laptop(|| {
         wait_for("nginx", LIMIT, || Ok(TcpStream::connect_timeout(&address, LIMIT).ok()))?;

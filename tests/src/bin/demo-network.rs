@@ -34,6 +34,9 @@ const PAGES: [&str; 2] = ["https://shop.gw1.example.org/", "https://www.shop.exa
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(185, 69, 163, 20);
 const WEB: &str = "10.20.1.5";
 const DB: &str = "10.20.2.5";
+/// Of the machine with a public address, and a domain of its page.
+const FILES: &str = "10.20.4.5";
+const FILES_DOMAIN: &str = "files.example.net";
 const HTTPD: &str = "exec httpd -f -p 80 -h /www";
 /// What the database has, and what goes over the internet in clear.
 const ORDERS: &str = "orders-7c51e0aa";
@@ -220,10 +223,12 @@ impl Demo<'_> {
                 /bin/busybox head -c {DOWNLOAD_BYTES} /dev/zero >/www/zeros
                 httpd -p 81; {HTTPD}"
             );
-            let mut machine = demo.lone_machine("public", &script);
+            let mut machine = demo.machine("public", FILES, &script);
             machine["data"]["public_ip"] = true.into();
             machine["data"]["ports"] = json!(["80/tcp"]);
-            let body = json!({ "version": 1, "workloads": [machine] });
+            let site = json!({ "name": "files", "type": "gateway-fqdn-proxy", "data": {
+                "fqdn": FILES_DOMAIN, "network": "site", "backends": [format!("http://{FILES}:80")] } });
+            let body = json!({ "version": 1, "workloads": [site_network(4), machine, site] });
             let deployed = demo.grid.deploys(&demo.grid.user, 2, "public", &body, &["--traffic-gb", "1"])?;
             demo.grid.on_laptop(|| {
                 let page = wait_for("the page at a public address", PUBLISHED_WITHIN, || {
@@ -236,26 +241,33 @@ impl Demo<'_> {
             })?;
             Ok(deployed["contract"].to_string())
         })?;
-        let what = "a download from it: the chain charges for what the router counts, within 1 %";
+        let what =
+            "download from it, also through the gateway: the chain charges what is counted, within 1 %";
         self.take(what, |demo| {
-            let url = format!("http://{PUBLIC}/zeros");
-            let downloaded = demo.grid.on_laptop(|| demo.grid.authority.page(&url))?.len();
-            ensure!(downloaded == DOWNLOAD_BYTES, "it has {downloaded} bytes");
-            demo.charges_for(&contract, demo.grid.world.counted()?)
+            let site = format!("https://{FILES_DOMAIN}/");
+            demo.grid.on_laptop(|| {
+                let is_up = || Ok(demo.grid.authority.page(&site).is_ok().then_some(()));
+                wait_for(&site, PUBLISHED_WITHIN, is_up)
+            })?;
+            for url in [format!("http://{PUBLIC}/zeros"), format!("{site}zeros")] {
+                let downloaded = demo.grid.on_laptop(|| demo.grid.authority.page(&url))?.len();
+                ensure!(downloaded == DOWNLOAD_BYTES, "{url} has {downloaded} bytes");
+            }
+            demo.charges_for(&contract, demo.grid.world.counted()? + DOWNLOAD_BYTES as u64)
         })
     }
 
-    /// Waits until the traffic that a contract has used of its 1 GB is this, within 1 %.
+    /// Waits until the traffic that a contract has used of its 1 GB is this, within 1 % of one download.
     fn charges_for(&self, contract: &str, bytes: u64) -> Result<()> {
         let mut used = 0;
         let charged = wait_for("the node to report its traffic", REPORTED_WITHIN, || {
             let shown = self.grid.asks(&self.grid.user, &["show", contract])?;
             let left = shown["traffic_left"].as_u64().context("no traffic is shown")?;
             used = 1_000_000_000 - left;
-            Ok((used.abs_diff(bytes) * 100 <= bytes).then_some(()))
+            Ok((used.abs_diff(bytes) * 100 <= DOWNLOAD_BYTES as u64).then_some(()))
         });
-        charged.with_context(|| format!("the router counted {bytes} bytes, the chain {used}"))?;
-        self.grid.steps.note(format_args!("the router counted {bytes} bytes, the chain {used}"));
+        charged.with_context(|| format!("router and laptop counted {bytes} bytes, the chain {used}"))?;
+        self.grid.steps.note(format_args!("router and laptop counted {bytes} bytes, the chain {used}"));
         Ok(())
     }
 

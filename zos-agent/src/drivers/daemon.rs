@@ -112,9 +112,18 @@ impl Daemon {
         start().with_context(|| format!("can't start {}", self.program))
     }
 
+    fn processes(&self) -> Vec<Pid> {
+        processes(&self.program, &self.arguments.join("\0")).unwrap_or_default()
+    }
+
+    /// How many processes it has.
+    pub fn count(&self) -> usize {
+        self.processes().len()
+    }
+
     /// Of several processes, the one that has started the others.
     fn process(&self) -> Option<Pid> {
-        let all = processes(&self.program, &self.arguments.join("\0")).ok()?;
+        let all = self.processes();
         all.iter().copied().find(|pid| parent(*pid).is_none_or(|parent| !all.contains(&parent)))
     }
 

@@ -3,7 +3,11 @@
 
 use super::*;
 use sp_core::{Blake2Hasher, Hasher};
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::Shutdown,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use tfgrid_client::deployment::Site;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{
@@ -146,16 +150,20 @@ frontend web
         }
     }
 
-    /// Status and body of a page of a site, with the version of HTTP.
-    fn get(&self, host: &str, more: &[&str]) -> String {
+    /// Asks for a path of a site.
+    fn ask(&self, host: &str, path: &str) -> Command {
         let at = format!("{host}.gw1.example.org:443:{}", self.ip);
         let authority = self.data.path().join("gateway/authority.crt");
-        let output = Command::new("curl")
-            .args(["-s", "-m", "5", "--cacert", &authority.to_string_lossy(), "--resolve", &at])
-            .args(["-w", " %{http_code} %{http_version}", &format!("https://{host}.gw1.example.org/")])
-            .args(more)
-            .output()
-            .unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--cacert", &authority.to_string_lossy(), "--resolve", &at])
+            .arg(format!("https://{host}.gw1.example.org{path}"));
+        curl
+    }
+
+    /// Status and body of a page of a site, with the version of HTTP.
+    fn get(&self, host: &str, more: &[&str]) -> String {
+        let told = ["-m", "5", "-w", " %{http_code} %{http_version}"];
+        let output = self.ask(host, "/").args(told).args(more).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -210,6 +218,26 @@ fn head(stream: &mut TcpStream) -> String {
         head.push(byte[0]);
     }
     String::from_utf8_lossy(&head).into_owned()
+}
+
+/// Hands a connection on to a gateway, and counts it; not one in which nothing comes, as in a health check.
+fn hand_on(mut from: TcpStream, to: IpAddr, count: &AtomicUsize) -> std::io::Result<()> {
+    let mut first = [0; 4_096];
+    let length = from.read(&mut first)?;
+    if length == 0 {
+        return Ok(());
+    }
+    count.fetch_add(1, Ordering::Relaxed);
+    let mut onward = TcpStream::connect((to, 443))?;
+    onward.write_all(&first[..length])?;
+    let (mut answers, mut back) = (onward.try_clone()?, from.try_clone()?);
+    std::thread::spawn(move || {
+        // Whichever way ends first ends the other one.
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    std::io::copy(&mut from, &mut onward)?;
+    onward.shutdown(Shutdown::Both)
 }
 
 /// Frame types of HTTP/2 (RFC 9113 §6).
@@ -416,6 +444,25 @@ async fn a_killed_proxy_is_back_and_the_next_agent_goes_on_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_gateway_with_another_address_serves_there() {
+    let mut node = Node::new().await;
+    node.running.abort();
+    (node.gateway, node.running) =
+        run(Gateway::new(node.data.path(), &node.key, GatewayArgs::default(), &[]).unwrap());
+    let at = |ip| GatewayGrants { addresses: vec![ip], ..grants(&["shop"]) };
+    node.gateway.grant(&at(node.ip));
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    let before = node.ip;
+    node.ip = IpAddr::from([127, 78, node.key[0], node.key[1].clamp(1, 254)]);
+    node.gateway.grant(&at(node.ip));
+    node.until_answer("shop", "hello 200 2");
+    wait_until("the other address to be left", || TcpStream::connect((before, 443)).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, haproxy and pebble"]
 async fn an_authority_signs_the_certificate_of_a_site() {
     let mut node = Node::new().await;
@@ -495,10 +542,47 @@ async fn limits_of_a_site_hold_and_forged_headers_do_not() {
     );
     assert!(!told.contains("6.6.6.6") && !told.contains("ftp"), "{told}");
     assert!(node.get("shop", &["--http1.1", "-d", "more than ten bytes"]).ends_with(" 413 1.1"));
+    // Bodies that don't say their lengths: the server may answer before it has read one.
+    let unmeasured: [&[&str]; 2] =
+        [&["--http1.1", "-H", "Transfer-Encoding: chunked"], &["--http2", "-H", "Content-Length:"]];
+    for how in unmeasured {
+        wait_until("an answer", || {
+            let told = node.get("shop", &[how, &forged, &["-d", "few"]].concat()).to_lowercase();
+            told.contains("x-forwarded-for: 127.0.0.1\r\n") && !told.contains("6.6.6.6")
+        });
+        wait_until("a refusal", || {
+            node.get("shop", &[how, &["-d", "more than ten bytes"]].concat()).contains(" 413 ")
+        });
+    }
     spec.site.limits.requests_per_second = 1;
     node.gateway.ensure(&spec).await.unwrap();
     let answers: Vec<String> = (0..20).map(|_| node.get("shop", &[])).collect();
     assert!(answers.iter().any(|answer| answer.ends_with(" 429 2")), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_site_has_so_many_requests_at_the_same_time() {
+    let node = Node::new().await;
+    let (asked, waits) = std::sync::mpsc::channel();
+    // It leaves one request without an answer.
+    let at = node.listen(5, move |mut stream| {
+        if head(&mut stream).starts_with("GET /wait ") {
+            asked.send(()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        } else {
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
+        }
+    });
+    let mut spec = node.spec(1, "shop", &[&format!("http://{at}")]);
+    (spec.site.limits.connections, spec.site.limits.answer_seconds) = (1, 10);
+    node.gateway.ensure(&spec).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    let mut waiting = node.ask("shop", "/wait").args(["-m", "20"]).spawn().unwrap();
+    waits.recv_timeout(LIMIT).unwrap();
+    assert!(node.get("shop", &[]).ends_with(" 429 2"));
+    assert!(waiting.wait().unwrap().success(), "it was told that there is no answer");
+    node.until_answer("shop", "hello 200 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -536,6 +620,36 @@ async fn backends_speak_http_2_or_do_tls_themselves() {
     (spec.site.tls_passthrough, spec.site.proxy_protocol) = (true, true);
     node.gateway.ensure(&spec).await.unwrap();
     wait_until("the backend's own page", || node.get("blog", &["-k"]) == "127.0.0.1 200 1.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn two_gateways_do_not_pass_a_connection_on_for_ever() {
+    let (one, two) = (Node::new().await, Node::new().await);
+    let count = Arc::new(AtomicUsize::new(0));
+    for (node, other) in [(&one, &two), (&two, &one)] {
+        let (taken, streams) = std::sync::mpsc::channel();
+        let at = node.listen(5, move |stream| drop(taken.send(stream)));
+        let (to, count) = (other.ip, count.clone());
+        // Outside of the namespace, where the gateways are.
+        std::thread::spawn(move || {
+            for stream in streams {
+                let count = count.clone();
+                std::thread::spawn(move || hand_on(stream, to, &count));
+            }
+        });
+        let mut spec = node.spec(1, "shop", &[&format!("tcp://{at}")]);
+        spec.site.tls_passthrough = true;
+        node.gateway.ensure(&spec).await.unwrap();
+    }
+    let passed = || {
+        let before = count.load(Ordering::Relaxed);
+        let answer = one.get("shop", &["-k"]);
+        (answer, count.load(Ordering::Relaxed) - before)
+    };
+    let by_both = (" 000 0".to_owned(), 2);
+    wait_until("both to pass a connection on", || passed() == by_both);
+    assert_eq!(passed(), by_both);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -680,6 +794,36 @@ async fn an_authority_renews_a_certificate_that_is_due() {
     assert_ne!(second, first);
     let served = || node.get("shop", &["-k", "-v", "--stderr", "-"]);
     wait_until("it to be served", || served().contains("Pebble Intermediate"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root, haproxy and pebble"]
+async fn where_no_authority_signs_the_old_certificate_serves() {
+    let mut node = Node::new().await;
+    let authority = Authority::start(node.data.path(), node.ip);
+    let backend = node.serve(5, "hello");
+    let host = "shop.gw1.example.org";
+    let name = hex::encode(&Blake2Hasher::hash(host.as_bytes())[..16]);
+    let file = node.data.path().join(format!("gateway/{name}.pem"));
+    let index = node.data.path().join("gateway/certificates.json");
+    let known = || -> serde_json::Value { serde_json::from_slice(&fs::read(&index).unwrap()).unwrap() };
+    node.with_authority(&authority.directory, authority.root.clone());
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("a certificate", || fs::exists(&index).unwrap() && known()[host]["is_trusted"] == true);
+    let signed = fs::read(&file).unwrap();
+    node.running.abort();
+    drop((&mut node.running).await);
+    let mut aged = known();
+    aged[host]["renew_at_ms"] = 1.into();
+    fs::write(&index, aged.to_string()).unwrap();
+    let (directory, root) = (authority.directory.clone(), authority.root.clone());
+    drop(authority);
+    node.with_authority(&directory, root);
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("a failure", || known()[host]["failures"] == 1);
+    assert_eq!(known()[host]["is_trusted"], true);
+    assert_eq!(fs::read(&file).unwrap(), signed);
+    assert!(node.get("shop", &["-k", "-v", "--stderr", "-"]).contains("Pebble Intermediate"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

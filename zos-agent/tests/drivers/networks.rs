@@ -334,6 +334,34 @@ async fn what_somebody_removes_of_a_network_comes_back() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_download_in_a_network_counts_as_its_interface_has_it() {
+    const BYTES: u64 = 8_000_000;
+    const ETHERNET_HEAD: u64 = 14;
+    let node = Node::new().await;
+    let site = node.network(5, "10.20.1.0/24").await;
+    let other = node.network(5, "10.20.2.0/24").await;
+    let web = node.machine("web", &[(&site, 2)], true).await;
+    let db = node.machine("db", &[(&other, 2)], true).await;
+    node.until_page(&db, "web", "web");
+    node.host.exec(&web, &format!("head -c {BYTES} /dev/zero >/etc/zeros")).unwrap();
+    let received = || {
+        let shown = node.host.exec(&db, "cat /proc/net/dev").unwrap();
+        let eth0 = shown.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
+        let mut numbers = eth0.split_whitespace().map(|number| number.parse::<u64>().unwrap());
+        let (bytes, packets) = (numbers.next().unwrap(), numbers.next().unwrap());
+        bytes - ETHERNET_HEAD * packets
+    };
+    let (before, seen_before) = (node.networks.counted().await.unwrap(), received());
+    let ask = r"printf 'GET /zeros HTTP/1.0\r\n\r\n' | nc -w 9 10.20.1.2 80 | wc -c";
+    let got: u64 = node.host.exec(&db, ask).unwrap().trim().parse().unwrap();
+    assert!(got > BYTES, "{got}");
+    let (after, seen) = (node.networks.counted().await.unwrap(), received() - seen_before);
+    let counted = after[&other.contract].received_bytes - before[&other.contract].received_bytes;
+    assert!(seen > BYTES && counted.abs_diff(seen) * 100 <= seen, "{counted} counted, {seen} seen");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn what_contracts_have_from_each_other_is_counted() {
     let node = Node::new().await;
     let site = node.network(5, "10.20.1.0/24").await;

@@ -22,7 +22,7 @@ pub const HTTPS: u16 = 443;
 const GLOBAL: &str = r#"
     maxconn 20000
     no strict-limits
-    mworker-max-reloads 3
+    mworker-max-reloads 8
     hard-stop-after 5m
     ssl-default-bind-options ssl-min-ver TLSv1.2
     tune.ssl.default-dh-param 2048
@@ -65,7 +65,8 @@ const PLAIN: &str = r#"
     http-request return status 404 content-type text/plain string "No site has this name here.\n"
 "#;
 
-/// Port 443, before TLS is ended or passed through.
+/// Port 443, before TLS is ended or passed through. Of a connection that is passed through and comes back, as from another
+/// gateway, the client's random number is here already.
 const TLS: &str = r#"
     tcp-request connection track-sc2 src,ipmask(32,64) table sources
     tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }
@@ -80,13 +81,52 @@ const TLS: &str = r#"
     tcp-request content reject if { var(txn.backend) -m found } { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
     tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 }
     tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
+    tcp-request content track-sc1 req.payload(11,32) table hellos if { var(txn.backend) -m found }
+    tcp-request content reject if { var(txn.backend) -m found } { sc1_conn_cur(hellos) gt 1 }
     tcp-request content accept if { req.ssl_hello_type 1 }
     tcp-request content reject
     use_backend %[var(txn.backend)] if { var(txn.backend) -m found }
     default_backend terminate
 "#;
 
-/// HTTP, after TLS is ended. A client's own headers about who forwarded what are taken out.
+/// HTTP, after TLS is ended, first: a request whose body doesn't say its length goes through a listener that counts, whose
+/// cost others don't have. Over HTTP/2, only what comes says whether a `GET` has a body.
+const MEASURED: &str = r#"
+    acl is_sized req.hdr(content-length) -m found
+    acl is_read method GET HEAD
+    acl is_chunked req.hdr(transfer-encoding) -m found
+    acl is_upgrade req.hdr(upgrade) -m found
+    http-request wait-for-body time 1s if is_read !is_sized !is_chunked !is_upgrade
+    http-request set-var(txn.backend) str(counted) if is_chunked || !is_sized !is_read !is_upgrade || !is_sized { req.body_len gt 0 }
+    http-request allow if { var(txn.backend) -m found }
+"#;
+
+/// What counts bodies and ends requests with too long ones, in Lua: rules of HAProxy see a body's first bytes alone.
+pub const COUNTING: &str = r"local Limit = { flags = filter.FLT_CFG_FL_HTX }
+Limit.__index = Limit
+
+function Limit:new()
+  return setmetatable({ seen = 0 }, Limit)
+end
+
+function Limit:http_headers(txn, message)
+  if not message:is_resp() then
+    self.most = tonumber(txn:get_var('txn.bytes')) or 0
+    filter.register_data_filter(self, message.channel)
+  end
+end
+
+function Limit:http_payload(txn, message)
+  self.seen = self.seen + message:input()
+  if self.seen > self.most then
+    txn:done(txn:reply{ status = 413 })
+  end
+end
+
+core.register_filter('body_limit', Limit, function(limit) return limit end)
+";
+
+/// HTTP of all requests. A client's own headers about who forwarded what are taken out.
 const WEB: &str = r#"
     http-request set-var(txn.route) req.hdr(host),field(1,:),lower,map(HOSTS)
     http-request return status 404 content-type text/plain string "No site has this name here.\n" unless { var(txn.route) -m found }
@@ -157,6 +197,11 @@ impl Files {
         self.run.join("challenges.map")
     }
 
+    /// What counts the bytes of bodies.
+    pub fn counting(&self) -> PathBuf {
+        self.run.join("counting.lua")
+    }
+
     /// Certificates with their hosts.
     pub fn list(&self) -> PathBuf {
         self.run.join("certificates.list")
@@ -197,7 +242,7 @@ impl Structure {
 
     /// Identifies it.
     pub fn hash(&self, files: &Files) -> String {
-        let text = self.render(files, &BTreeMap::new(), "");
+        let text = self.render(files, &BTreeMap::new(), "") + COUNTING;
         hex::encode(&Blake2Hasher::hash(text.as_bytes())[..8])
     }
 
@@ -213,20 +258,22 @@ impl Structure {
         };
         let certificate = files.certificate(&self.default);
         let mut text = format!(
-            "global\n    description {hash}\n    stats socket {} mode 600 level admin expose-fd listeners\n    chroot {}{GLOBAL}",
+            "global\n    description {hash}\n    stats socket {} mode 600 level admin expose-fd listeners\n    chroot {}\n    lua-load-per-thread {}{GLOBAL}",
             files.socket().display(),
             files.empty().display(),
+            files.counting().display(),
         );
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check maxconn 0\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nbackend hellos from raw\n    stick-table type binary len 32 size 20k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check maxconn 0\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),
             files.filled(TLS),
             certificate.display(),
             files.list().display(),
+            files.filled(WEB),
             files.filled(WEB),
         );
         for (pool, (size, namespace)) in &self.pools {
@@ -310,6 +357,13 @@ mod tests {
         assert!(plain.contains(reject) && tls.contains(reject), "{text}");
         assert!(!behind.contains(reject), "its visitors have passed port 443: {behind}");
         assert!(text.contains("\n    maxconn 20000\n"), "{text}");
+    }
+
+    #[test]
+    fn within_the_proxy_all_sites_have_no_limit_of_one_server() {
+        let text = structure().config(&files(), &BTreeMap::new());
+        let within: Vec<&str> = text.lines().filter(|line| line.contains("server web abns@")).collect();
+        assert!(within.len() == 2 && within.iter().all(|line| line.ends_with(" maxconn 0")), "{within:?}");
     }
 
     #[test]

@@ -109,20 +109,29 @@ impl Domains {
         self.known.retain(|domain, _| wanted.contains_key(domain));
     }
 
-    /// Notes an answer for these twins. Where name servers fail, the last good one stays: a site isn't taken down for it.
-    pub fn note(&mut self, domain: &str, twins: &BTreeSet<TwinId>, here: &[IpAddr], found: Result<Records>) {
+    /// Notes an answer for these twins; returns whether it is another one than before. Where name servers fail, the last good
+    /// one stays: a site isn't taken down for it.
+    pub fn note(
+        &mut self,
+        domain: &str,
+        twins: &BTreeSet<TwinId>,
+        here: &[IpAddr],
+        found: Result<Records>,
+    ) -> bool {
         let (before, failures) = match self.known.remove(domain) {
             Some(known) => (Some(known.answer), known.failures),
             None => (None, 0),
         };
-        let answer = match (found, before) {
+        let answer = match (found, &before) {
             (Ok(records), _) => Answer::Found(records),
-            (Err(_), Some(good @ Answer::Found(_))) => good,
+            (Err(_), Some(good @ Answer::Found(_))) => good.clone(),
             (Err(why), _) => Answer::Nothing(format!("{why:#}")),
         };
+        let is_new = before.as_ref() != Some(&answer);
         let is_good = twins.iter().any(|twin| trouble(&answer, *twin, here).is_none());
         let failures = if is_good { 0 } else { failures.saturating_add(1) };
         self.known.insert(domain.to_owned(), Known { asked_at_ms: unix_ms(), failures, answer });
+        is_new
     }
 
     /// Why this twin may not publish a domain at these addresses, `None` if it may.

@@ -32,7 +32,7 @@ use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use certificates::Certificates;
 use clap::Args;
-use config::{Files, Structure};
+use config::{COUNTING, Files, Structure};
 use domains::{Domains, look_up, wanted};
 use futures::{
     FutureExt, StreamExt,
@@ -44,7 +44,6 @@ use orders::Orders;
 use runtime::{Entries, Reloads, Serving, Socket, closing, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use sp_core::{Blake2Hasher, Hasher};
 use standing::{Holders, Standing, holders, host, standings};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -131,8 +130,8 @@ struct State {
     orders: Orders,
     domains: Domains,
     challenges: Entries,
-    /// Hashes of the certificates that the proxy was given, by their hosts.
-    given: BTreeMap<String, [u8; 32]>,
+    /// Files of the certificates that the proxy was given, by their hosts: inode, and when it was written.
+    given: BTreeMap<String, (u64, i64, i64)>,
     /// The structure that the proxy runs with, once that is known.
     structure: Option<Structure>,
     reloads: Reloads,
@@ -391,13 +390,16 @@ impl Gateway {
             let found = future::join_all(found).await;
             let here = self.grants.borrow().addresses.clone();
             let mut state = self.state.lock().await;
+            let mut is_new = false;
             for ((domain, twins), found) in due.iter().zip(found) {
-                state.domains.note(domain, twins, &here, found);
+                is_new |= state.domains.note(domain, twins, &here, found);
             }
-            if !due.is_empty() {
-                if let Err(why) = self.store.write(DOMAINS, &state.domains) {
-                    warn!("can't keep what name servers say of domains: {why:#}");
-                }
+            if !due.is_empty()
+                && let Err(why) = self.store.write(DOMAINS, &state.domains)
+            {
+                warn!("can't keep what name servers say of domains: {why:#}");
+            }
+            if is_new {
                 self.apply_noting(&mut state).await;
                 self.woken.notify_one();
             }
@@ -523,6 +525,8 @@ impl Gateway {
     /// What the proxy is to serve with this structure.
     fn serving(&self, state: &State, structure: &Structure) -> Serving {
         let (mut servers, mut hosts, mut passthrough) = (BTreeMap::new(), Entries::new(), Entries::new());
+        let mut siblings: BTreeMap<ContractId, usize> = BTreeMap::new();
+        state.sites.keys().for_each(|id| *siblings.entry(id.contract).or_default() += 1);
         for (id, standing) in self.standings(state) {
             let (Ok(host), Some(spec), Some((pool, index))) =
                 (standing, state.sites.get(id), state.layout.places.get(id))
@@ -536,8 +540,8 @@ impl Gateway {
             let addresses: Vec<SocketAddr> =
                 spec.site.backends.iter().map(|backend| backend.address).collect();
             let map = if spec.site.tls_passthrough { &mut passthrough } else { &mut hosts };
-            let siblings = state.sites.keys().filter(|other| other.contract == id.contract).count();
-            let share = state.slow.contains_key(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
+            let slow = siblings.get(&id.contract).filter(|_| state.slow.contains_key(&id.contract));
+            let share = slow.map(|siblings| SLOW_BYTES / siblings);
             map.insert(host, route(&backend, &spec.site.limits, share));
             servers.insert(backend, addresses);
         }
@@ -584,7 +588,7 @@ impl Gateway {
         let hash = next.hash(&self.files);
         if self.running(&socket).await? == hash {
             state.structure = Some(next);
-        } else if state.reloads.take(Instant::now()) || state.structure.is_none() {
+        } else if state.reloads.take(Instant::now(), self.old_proxies()) || state.structure.is_none() {
             // The new process counts from zero.
             self.count(state).await;
             self.reload(&socket, &hash).await?;
@@ -624,6 +628,11 @@ impl Gateway {
         }
     }
 
+    /// Processes of earlier reloads, which have some connections left; beside them are a master and the one that serves.
+    fn old_proxies(&self) -> usize {
+        self.daemon.count().saturating_sub(2)
+    }
+
     /// Lets a new process take over. It takes the sockets of the old one, which ends with its last connection.
     async fn reload(&self, socket: &Socket<'_>, hash: &str) -> Result<()> {
         let config = self.files.config();
@@ -656,6 +665,7 @@ impl Gateway {
             .map(|(file, host)| format!("{} {host}\n", file.display()))
             .collect();
         replace(&files.list(), &list)?;
+        replace(&files.counting(), COUNTING)?;
         for (file, entries) in &wanted.maps {
             let text: String = entries.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
             replace(file, &text)?;
@@ -692,12 +702,15 @@ impl Gateway {
         there: &BTreeSet<PathBuf>,
     ) -> Result<()> {
         let file = self.files.certificate(host);
-        let pem = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
-        let hash = Blake2Hasher::hash(pem.as_bytes()).0;
+        let unread = || format!("can't read {}", file.display());
         let is_new = !there.contains(&file);
-        if is_new || state.given.get(host) != Some(&hash) {
+        let found = fs::metadata(&file).with_context(unread)?;
+        // Whoever writes one replaces its file.
+        let found = (found.ino(), found.mtime(), found.mtime_nsec());
+        if is_new || state.given.get(host) != Some(&found) {
+            let pem = fs::read_to_string(&file).with_context(unread)?;
             socket.set_certificate(&self.files, host, &pem, is_new).await?;
-            state.given.insert(host.to_owned(), hash);
+            state.given.insert(host.to_owned(), found);
         }
         Ok(())
     }
@@ -708,19 +721,15 @@ impl Gateway {
         socket: &Socket<'_>,
         hosts: &[String],
     ) -> Result<()> {
-        let wanted: BTreeSet<PathBuf> = hosts
-            .iter()
-            .map(String::as_str)
-            .chain([DEFAULT_HOST])
-            .map(|host| self.files.certificate(host))
-            .collect();
+        let hosts: BTreeSet<&str> = hosts.iter().map(String::as_str).chain([DEFAULT_HOST]).collect();
+        let wanted = hosts.iter().map(|host| self.files.certificate(host)).collect();
         for file in socket.certificates().await?.difference(&wanted) {
             socket.drop_certificate(&self.files, file).await?;
         }
         // Those of sites that aren't published for now are kept.
         let known: BTreeSet<String> =
             state.sites.values().filter_map(|spec| host(spec, &self.grants.borrow()).ok()).collect();
-        state.given.retain(|host, _| host == DEFAULT_HOST || hosts.contains(host));
+        state.given.retain(|host, _| hosts.contains(host.as_str()));
         state.certificates.keep(|host| host == DEFAULT_HOST || known.contains(host))
     }
 

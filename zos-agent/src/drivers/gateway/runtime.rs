@@ -23,10 +23,13 @@ const MAX_LINE_BYTES: usize = 8_192;
 /// Bit of a server's state: it was taken out.
 const FORCED_OUT: u32 = 1;
 
-/// How often it is reloaded. Each time, an old process stays for its last connections.
-const RELOAD_EVERY: Duration = Duration::from_secs(60);
+/// How often it is reloaded: clients see each of them.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
 /// Reloads that may come at once.
 const RELOADS_AT_ONCE: u32 = 3;
+/// Processes of earlier reloads, each with its last connections, beside which it is reloaded less often.
+const MANY_OLD: usize = 3;
+const RELOAD_BESIDE_OLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Entries of a map.
 pub type Entries = BTreeMap<String, String>;
@@ -45,15 +48,18 @@ pub struct Serving {
 pub struct Reloads {
     /// When the next one is due at the latest.
     next: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Reloads {
-    /// Whether there may be one now, which counts then.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// Whether there may be one now, beside so many old processes; it counts then.
+    pub fn take(&mut self, now: Instant, old: usize) -> bool {
         let next = self.next.map_or(now, |next| next.max(now));
-        let may = next <= now + RELOAD_EVERY * (RELOADS_AT_ONCE - 1);
+        let is_due = next <= now + RELOAD_EVERY * (RELOADS_AT_ONCE - 1);
+        let is_long_ago = self.last.is_none_or(|last| now - last >= RELOAD_BESIDE_OLD_EVERY);
+        let may = is_due && (old < MANY_OLD || is_long_ago);
         if may {
-            self.next = Some(next + RELOAD_EVERY);
+            (self.next, self.last) = (Some(next + RELOAD_EVERY), Some(now));
         }
         may
     }
@@ -355,13 +361,24 @@ mod tests {
     }
 
     #[test]
-    fn reloads_are_three_at_once_and_then_one_a_minute() {
+    fn reloads_are_three_at_once_and_then_one_in_ten_seconds() {
         let (mut reloads, begun) = (Reloads::default(), Instant::now());
-        let mut take = |after_s| reloads.take(begun + Duration::from_secs(after_s));
-        let expected = [(0, true), (1, true), (2, true), (3, false), (59, false), (60, true), (61, false)];
+        let mut take = |after_s| reloads.take(begun + Duration::from_secs(after_s), 2);
+        let expected = [(0, true), (1, true), (2, true), (3, false), (9, false), (10, true), (11, false)];
         for (after_s, may) in expected {
             assert_eq!(take(after_s), may, "{after_s}");
         }
-        assert_eq!([600, 600, 600, 600].map(take), [true, true, true, false]);
+        assert_eq!([100, 100, 100, 100].map(take), [true, true, true, false]);
+    }
+
+    #[test]
+    fn beside_many_old_processes_a_reload_waits_a_minute() {
+        let (mut reloads, begun) = (Reloads::default(), Instant::now());
+        let mut take = |after_s, old| reloads.take(begun + Duration::from_secs(after_s), old);
+        for (after_s, old, may) in
+            [(0, 3, true), (59, 3, false), (60, 3, true), (70, 3, false), (70, 2, true), (129, 9, false)]
+        {
+            assert_eq!(take(after_s, old), may, "{after_s} {old}");
+        }
     }
 }

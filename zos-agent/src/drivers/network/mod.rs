@@ -185,15 +185,14 @@ impl PrivateNetworks {
     }
 
     async fn read(&self, id: NetworkId, namespace: Namespace, host: &HostSide) -> Result<Part> {
-        let links = namespace.links().await?;
+        let (links, aliases) = namespace.links_and_aliases().await?;
         let is_whole = host.has(&self.link(&id)) && namespace.has_rules().await;
         let networks = links.iter().filter_map(|link| {
             let contract = bridge_contract(&link.name)?;
             let range = link.network().filter(|_| is_whole).map(|range| range.trunc());
             Some(ObservedNetwork { id: id.clone(), contract, range })
         });
-        let ports = namespace.aliases().await?;
-        let ports = ports.iter().filter_map(|alias| Port::parse(alias)).collect();
+        let ports = aliases.iter().filter_map(|alias| Port::parse(alias)).collect();
         Ok(Part { networks: networks.collect(), ports, namespace: namespace.name().to_owned(), id })
     }
 

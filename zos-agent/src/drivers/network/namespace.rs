@@ -309,13 +309,19 @@ impl Namespace {
         read_ip(&NSENTER, &[&self.enter(), IP.program], &["addr", "show"]).await
     }
 
-    /// Aliases of its links. `ip` doesn't show them with addresses.
+    /// Its links, and their aliases: `ip` doesn't show these with addresses.
     ///
     /// # Errors
     /// If `ip` fails.
-    pub async fn aliases(&self) -> Result<Vec<String>> {
-        let links: Vec<Alias> = read_ip(&NSENTER, &[&self.enter(), IP.program], &["link", "show"]).await?;
-        Ok(links.into_iter().filter_map(|link| link.ifalias).collect())
+    pub async fn links_and_aliases(&self) -> Result<(Vec<Link>, Vec<String>)> {
+        let read = [IP.program, "-json", "-batch", "-"];
+        let shown = self.run(&read, "address show\nlink show\n").await?;
+        let mut shown = serde_json::Deserializer::from_str(&shown);
+        let mut parse = || -> serde_json::Result<(Vec<Link>, Vec<Alias>)> {
+            Ok((Deserialize::deserialize(&mut shown)?, Deserialize::deserialize(&mut shown)?))
+        };
+        let (links, aliases) = parse().context("can't understand what `ip` shows of links")?;
+        Ok((links, aliases.into_iter().filter_map(|link| link.ifalias).collect()))
     }
 
     /// Removes a link, if there is one of this name.
