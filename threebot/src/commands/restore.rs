@@ -39,7 +39,8 @@ impl Restore {
         let keys = self.opening.keys_of_owner(global, contract, &[]).await?;
         let workload = self.workload.as_deref().unwrap_or(&self.snapshot.workload);
         let connected = self.target.connect(global).await?;
-        let restored = restore(&connected.peer, place, &keys, &self.snapshot, contract, workload).await;
+        let restored =
+            restore(&connected.peer, place, &keys, &self.snapshot, (contract, workload), false).await;
         connected.done(Ok(())).await?;
         let bytes = restored?.bytes;
         let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, size_text(bytes));
