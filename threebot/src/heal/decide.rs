@@ -28,6 +28,8 @@ const NAME_LEEWAY: u64 = 3_600;
 const TRANSACTION_BLOCKS: u64 = 256;
 /// How old a snapshot is at most with which a contract leaves a node that drains, in seconds.
 const BEFORE_LEAVING: u64 = 3_600;
+/// How long a contract is left to the bot that has moved it, in seconds: two would stop and start its machines by turns.
+const LEFT_TO_ITS_BOT: u64 = 900;
 const DAY: u64 = 24 * 3_600;
 
 /// What begins the names that keep a closed contract from being moved twice.
@@ -395,7 +397,8 @@ pub fn awaiting(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Job> {
     let job = |kept: &Kept| {
         let from = memory.awaited(kept).filter(|_| !memory.is_blind && !is_excluded(policy, kept))?;
         let runs = seen.open.get(&kept.contract).is_some_and(|open| open.phase == Phase::Running);
-        runs.then_some(Job::Restore { from, to: kept.contract })
+        let is_left = seen.now.saturating_sub(kept.since) >= LEFT_TO_ITS_BOT;
+        (runs && is_left).then_some(Job::Restore { from, to: kept.contract })
     };
     memory.copies.values().filter_map(job).collect()
 }

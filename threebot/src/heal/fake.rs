@@ -3,7 +3,7 @@
 
 use super::{
     Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Saved, Schedule, Seen,
-    Snapshots, Step, Teller, Wanted,
+    Snapshots, Step, Teller, Times, Wanted,
     act::{Submitted, World},
     decide::too_dear,
     journal::tests::{kept, kept_with_data, saved},

@@ -3,7 +3,7 @@
 //!
 //! Each record is a file that is replaced at once, so a crash at any instant leaves the old or the new one.
 
-use super::Message;
+use super::{Message, Times};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -120,7 +120,7 @@ impl Move {
 }
 
 /// When the last snapshot of each volume of a contract was taken.
-pub type Saved = BTreeMap<ContractId, BTreeMap<String, UnixSeconds>>;
+pub type Saved = BTreeMap<ContractId, Times>;
 
 /// All records.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -495,7 +495,7 @@ pub mod tests {
     }
 
     /// A snapshot of that.
-    pub fn saved(at: UnixSeconds) -> BTreeMap<String, UnixSeconds> {
+    pub fn saved(at: UnixSeconds) -> Times {
         [("data".to_owned(), at)].into()
     }
 

@@ -18,7 +18,7 @@ mod tell;
 
 pub use act::Healer;
 pub use chain::Chain;
-pub use data::{Job, Jobs, Snapshots, Volumes};
+pub use data::{Job, Jobs, Snapshots, Times, Volumes};
 pub use decide::{Decision, Hold, Open, Order, Phase, Release, Seen, Wanted};
 pub use journal::{Journal, Kept, Memory, Move, PartName, Saved, Step};
 pub use metrics::{Metrics, serve};
