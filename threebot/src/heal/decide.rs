@@ -437,7 +437,7 @@ mod tests {
     use crate::heal::{
         PartName,
         journal::tests::{begun, kept, kept_with_data, saved},
-        policy::{Schedule, tests::policy},
+        policy::{Exclude, Schedule, tests::policy},
     };
     use std::time::Duration;
     use tfgrid_client::deployment::{LastSnapshot, Replaces};
@@ -557,7 +557,7 @@ mod tests {
         let (mut seen, mut memory) = closed(ClosingReason::NodeSilent, 60);
         let from = LastSnapshot { contract: 7, taken_at: NOW - 600 };
         let replaces = Some(Replaces { contract: 7, snapshot: Some(from) });
-        memory.copies.insert(12, Kept { replaces, ..kept_with_data(12, 2) });
+        memory.copies.insert(12, Kept { replaces, since: NOW - LEFT_TO_ITS_BOT, ..kept_with_data(12, 2) });
         assert!(
             decide(&seen, &policy(), &memory).iter().all(|it| *it == Decision::Forget(12)),
             "it is moved"
@@ -567,8 +567,13 @@ mod tests {
         assert!(awaiting(&seen, &policy(), &memory).is_empty(), "it doesn't run");
         seen.open.insert(12, Open { node: 2, phase: Phase::Running, rate: 1 });
         assert_eq!(awaiting(&seen, &policy(), &memory), [Job::Restore { from, to: 12 }]);
-        memory.is_blind = true;
-        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "there may be snapshots of its own");
+        let excluded =
+            Policy { exclude: Exclude { contracts: [12].into(), ..Exclude::default() }, ..policy() };
+        assert!(awaiting(&seen, &excluded, &memory).is_empty());
+        let blind = Memory { is_blind: true, ..memory.clone() };
+        assert!(awaiting(&seen, &policy(), &blind).is_empty(), "there may be snapshots of its own");
+        memory.copies.get_mut(&12).unwrap().since += 1;
+        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "its bot may be about to do it");
     }
 
     #[test]
