@@ -21,6 +21,11 @@ use tfgrid_client::{
     },
 };
 
+/// What removing a bot doesn't undo.
+const KNOWN: &str = "\
+what it could read it may know for good: change secrets and passwords that were sealed to it, seal what runs anew with \
+`threebot update`, and remove its device with `threebot device remove`";
+
 #[derive(Subcommand)]
 pub enum Bot {
     /// Let an account manage your contracts within your limits; it moves no money (holds a deposit)
@@ -38,6 +43,8 @@ Example:
         consent: Consent,
     },
     /// Let an account manage your contracts no more; the contracts go on
+    ///
+    /// What it could read it may know for good: change secrets that were sealed to it.
     Remove {
         /// The bot's account, SS58
         account: AccountId32,
@@ -53,6 +60,7 @@ impl Bot {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let bots = at.bots_of(session.account()?).await?;
+        let note = matches!(self, Self::Remove { .. }).then_some(KNOWN);
         match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
@@ -85,7 +93,10 @@ impl Bot {
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
-        Ok(Answer::new(format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text()), answer))
+        answer["note"] = json!(note);
+        let lines =
+            [note.map(ToOwned::to_owned), Some(text(&bots, &limits::text(&limits))), Some(rights.text())];
+        Ok(Answer::new(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"), answer))
     }
 }
 
