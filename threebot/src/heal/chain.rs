@@ -41,7 +41,7 @@ use tfgrid_client::{
     deployment::{Application, Deployment, MAX_BODY_BYTES, Replaces, Secrets},
     error::SubmitError,
     primitives::{
-        Body, ContractId, NodeId, TwinId, UsdRate,
+        Body, ContractId, NodeId, TwinId,
         net::Subnet as Range,
         views::{ClosedContract, ContractStatus, NodeFilter, Target, TwinContract},
     },
