@@ -317,12 +317,26 @@ fn a_stolen_key_is_worth_little(grid: &ThreeNodes<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What its owner is told when a bot is removed; it manages nothing any more.
-fn a_removed_bot_is_nobody(grid: &ThreeNodes<'_>) -> Result<()> {
-    let account = parse_suri(BOTS[0].0)?.account().to_string();
-    let removed = grid.asks(&grid.user, &["bot", "remove", &account])?;
-    ensure!(text(&removed["note"])?.contains("it may know for good"), "{removed}");
-    ensure!(removed["bots"].as_array().is_some_and(|bots| !bots.contains(&account.into())), "{removed}");
+/// A bot's keys open what is sealed to it, and nothing that is sealed after its owner has removed it.
+fn a_stolen_key_opens_what_is_its_own(grid: &ThreeNodes<'_>) -> Result<()> {
+    grid.asks(&grid.user, &["limits", "--rate", "1"])?;
+    let identity = grid.run.folder().join("bots.age").display().to_string();
+    let thief = bot(grid, BOTS[0].0);
+    let body_of = |contract: &Value| {
+        let shown = grid.asks(&thief, &["show", &contract.to_string(), "--identity", &identity])?;
+        Ok::<_, anyhow::Error>(text(&shown["body"])?.to_owned())
+    };
+    let db = runs(grid, "db")?.context("the database doesn't run")?;
+    ensure!(body_of(&db["contract"])?.contains(GREETING), "a bot can't read what it is to move");
+    for (key, _) in BOTS {
+        let account = parse_suri(key)?.account().to_string();
+        let removed = grid.asks(&grid.user, &["bot", "remove", &account])?;
+        ensure!(text(&removed["note"])?.contains("it may know for good"), "{removed}");
+    }
+    let later = page_deployment(&grid.image, 1);
+    let later = grid.deploys(&grid.user, 0, "later", &later, &["--no-wait"])?;
+    let body = body_of(&later["contract"])?;
+    ensure!(!body.contains(GREETING), "a removed bot reads what was sealed since: {body}");
     Ok(())
 }
 
@@ -358,7 +372,7 @@ fn a_dead_nodes_contract_runs_elsewhere_and_once() -> Result<()> {
         let (before, after, _) = a_node_dies(&mut grid, &policy, |_, _| Ok(()), |_, _| Ok(()))?;
         ensure!(before != after, "the disk is that of the dead node");
         a_stolen_key_is_worth_little(&grid).context("a stolen key")?;
-        a_removed_bot_is_nobody(&grid).context("a removed bot")
+        a_stolen_key_opens_what_is_its_own(&grid).context("a stolen age key")
     })
 }
 
