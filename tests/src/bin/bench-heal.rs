@@ -28,7 +28,7 @@ const EACH: usize = 49;
 const LOST: usize = 100;
 /// Of the first nodes, each later one copies one: every seventh the first.
 const FIRST: usize = 7;
-const KNOWN_WITHIN: Duration = Duration::from_secs(600);
+const KNOWN_WITHIN: Duration = Duration::from_secs(1_200);
 const SILENT_WITHIN: Duration = Duration::from_secs(300);
 const MOVED_WITHIN: Duration = Duration::from_secs(600);
 /// How long the policy waits.

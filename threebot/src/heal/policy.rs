@@ -270,7 +270,9 @@ pub mod tests {
         );
         let schedule = Policy::parse(text.as_bytes()).unwrap().snapshots.unwrap();
         let db = PartName { application: "shop".into(), part: "db".into() };
-        let machine = |part, line: &[ContractId]| schedule.around(part, line).map(|around| around.machine);
+        let machine = |part: Option<&PartName>, line: &[ContractId]| {
+            schedule.around(part, line).map(|around| around.machine)
+        };
         assert_eq!(machine(Some(&db), &[9]).as_deref(), Some("db"));
         assert_eq!(machine(None, &[9, 7]).as_deref(), Some("web"), "it was moved");
         let web = PartName { part: "web".into(), ..db };
