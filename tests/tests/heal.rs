@@ -383,11 +383,19 @@ fn a_database_has_the_rows_of_its_last_snapshot() -> Result<()> {
         let mut grid = ThreeNodes::start(&run, &steps)?;
         let place = run.folder().join("backups");
         fs::create_dir_all(&place)?;
-        let snapshots = json!({ "snapshots": { "place": place.display().to_string(), "every": "10s" } });
+        let command = json!({ "part": "shop/db", "machine": "db", "before": "echo noted > /data/noted" });
+        let snapshots = json!({ "snapshots": {
+            "place": place.display().to_string(), "every": "10s", "keep": { "last": 3 }, "commands": [command],
+        }});
         let (before, after, bots) =
             a_node_dies(&mut grid, &snapshots, until_snapshot, Bots::are_killed_after_steps)?;
         ensure!(before == after, "the mark was {before}, and is {after}");
         ensure!(bots.kills > 0, "no bot was killed");
+        let (db, noted) =
+            (runs(&grid, "db")?.context("the database doesn't run")?, run.folder().join("noted"));
+        let [contract, file] = [db["contract"].to_string(), noted.display().to_string()];
+        grid.asks(&grid.user, &["cp", &contract, "db:/data/noted", &file])?;
+        ensure!(fs::read_to_string(noted)? == "noted\n", "the command ran before no snapshot");
         Ok(())
     })
 }
