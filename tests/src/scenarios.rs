@@ -29,11 +29,14 @@ macro_rules! scenarios {
 
 /// Runs scenarios one after another on one grid, since starting a grid takes longer than most scenarios, and
 /// prints the outcome of each. Each starts on a clean node; after a failure, the next gets another grid.
-/// `SCENARIO=TEXT` selects the scenarios.
+/// `SCENARIO=TEXT` selects the scenarios: if another test has them all, nothing is done.
 pub fn on_one_grid(name: &str, scenarios: &[Scenario]) -> Result<()> {
     let choice = env::var(CHOICE).unwrap_or_default();
     let chosen: Vec<_> = scenarios.iter().filter(|scenario| scenario.name.contains(&choice)).collect();
-    ensure!(!chosen.is_empty(), "no scenario's name contains {choice:?}");
+    if chosen.is_empty() {
+        println!("no scenario of {name} has {choice:?} in its name");
+        return Ok(());
+    }
 
     run_all(&chosen, |attempt, waiting| {
         // Each grid keeps its logs.

@@ -59,7 +59,7 @@ fn an_image_is_pulled_by_digest_and_a_missing_one_is_not() -> Result<()> {
 
 #[test]
 fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
-    let machine = Machine::lock()?;
+    let machine = Machine::own()?;
     let before = Footprint::of_machine()?;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         machine.run("harness-panic", |run| -> Result<()> {
@@ -73,7 +73,7 @@ fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
 
 #[test]
 fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
-    let before = Machine::lock().and_then(|_machine| Footprint::of_machine())?;
+    let before = Machine::own().and_then(|_machine| Footprint::of_machine())?;
     let mut victim = Command::new(env::current_exe()?)
         .args(["--ignored", "--exact", "victim", "--nocapture"])
         .stdout(Stdio::piped())
