@@ -14,18 +14,20 @@ fi
 shift
 
 mkdir -p /run/zos
-# What other grids have mounted stays theirs: it must not stay in use here, nor be listed and not be found.
-awk '$2 ~ "^/run/." || $2 ~ "/tfgrid-" { print $2 }' /proc/self/mounts | tac | xargs --no-run-if-empty umount --no-mtab --lazy
-# The tools of user accounts replace files, which a mount on each would forbid.
 work=$(mktemp -d)
 mount -t tmpfs -o mode=755 tmpfs "$work"
 mkdir "$work"/{zos,lock,sys,own-machine}
 mount --bind /run/zos "$work/zos"
+# What other grids have mounted must not stay in use here, nor be listed without being found.
+awk -v runs="${TMPDIR:-/tmp}/tfgrid-" 'index($2, "/run/") == 1 || index($2, runs) == 1 { print $2 }' /proc/self/mounts |
+    tac | xargs --no-run-if-empty umount --no-mtab --lazy
+# A copy: the tools of user accounts replace files, which a mount on each would forbid.
 cp -a /etc "$work/etc"
 # It may be a link to a file below /run.
 cp --remove-destination -L /etc/resolv.conf "$work/etc/" 2>/dev/null || true
 mount --bind "$work/etc" /etc
-# It shows the links of the network in which it is mounted. A container's own may show nothing that this one hides.
+# It shows the links of the network in which it is mounted. All of it is mounted: where a part of it is hidden, the kernel
+# lets no container mount its own.
 mount -t sysfs sysfs "$work/sys"
 awk '$2 ~ "^/sys/." { print $2 }' /proc/self/mounts | while read -r place; do
     mount --bind "$place" "$work$place"
