@@ -110,7 +110,7 @@ test: setup lint explorer build ## Run all tests; this is what CI does
 	npm run e2e --prefix explorer -- tests/bundle.e2e.ts
 	cp Cargo.lock zos-init/Cargo.lock
 	cargo test --quiet --manifest-path zos-init/Cargo.toml
-	$(MAKE) --jobs 2 --keep-going test-workspace test-drivers
+	$(MAKE) --jobs --keep-going test-workspace test-drivers
 	$(MAKE) test-flood
 
 # Of nextest's threads, three wait for blocks.
