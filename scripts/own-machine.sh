@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs a program in a network of its own, with /run, /etc and mounts of its own, so that several grids run beside each
-# other: bridges, firewall, ports, names of network namespaces, and users that an engine adds are theirs alone. What isn't
-# has names that don't clash: processes, cgroups, loop devices, folders of runs, and nodes' folders below /run/zos, by which
-# a node knows that others are left. All of it goes with the last process.
+# other: uplink, bridges, firewall, ports, names of network namespaces and users that an engine adds are theirs alone.
+# What isn't has names that don't clash: processes, cgroups, loop devices, folders of runs, and nodes' folders below
+# /run/zos, by which a node knows that others are left. All of it goes with the last process.
 
 set -euo pipefail
 
@@ -36,5 +36,16 @@ umount --no-mtab --lazy --recursive /sys
 mount --no-mtab --move "$work/sys" /sys
 mount --no-mtab --move "$work" /run
 rmdir "$work"
-ip link set lo up
+# An uplink behind which nobody answers.
+ip -batch - <<'END'
+link set lo up
+link add eth0 type veth peer name internet
+link set internet up
+link set eth0 arp off
+link set eth0 up
+address add 192.0.2.2/24 dev eth0
+address add fd00::2/64 dev eth0 nodad
+route add default via 192.0.2.1
+route add default via fd00::1
+END
 exec "$@"
