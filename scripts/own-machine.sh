@@ -39,8 +39,8 @@ rmdir "$work"
 # An uplink behind which nobody answers.
 ip -batch - <<'END'
 link set lo up
-link add eth0 type veth peer name internet
-link set internet up
+link add eth0 type veth peer name tfgrid-uplink
+link set tfgrid-uplink up
 link set eth0 arp off
 link set eth0 up
 address add 192.0.2.2/24 dev eth0
