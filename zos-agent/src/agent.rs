@@ -32,6 +32,7 @@ use crate::{
     self_test::SelfTest,
     store::{DataLock, Store},
     ticket,
+    update::Updater,
     usage::{Meter, MeterInputs},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -240,6 +241,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
     let inspector =
         Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, features, peer);
+    let updater = Updater::of(Path::new("/"), args.update, snapshots_rx.clone(), observed_rx.clone())?;
     let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
@@ -260,6 +262,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, meter.run());
     spawn(&mut tasks, inspector.run());
     spawn(&mut tasks, power.run());
+    if let Some(updater) = updater {
+        tasks.spawn(updater.run());
+    }
     spawn(&mut tasks, keeper.run());
     spawn(&mut tasks, recorder.run());
     spawn(&mut tasks, shipper.run());

@@ -16,6 +16,7 @@ use zos_agent::{
     doctor,
     drivers::{network, runtime},
     host,
+    update::StartAnew,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -37,6 +38,10 @@ async fn main() {
         result = until_signal() => result,
     };
     if let Err(error) = result {
+        if error.is::<StartAnew>() {
+            info!("{error}");
+            std::process::exit(StartAnew::EXIT_CODE);
+        }
         error!("{error:#}");
         std::process::exit(1);
     }
