@@ -108,7 +108,7 @@ pub mod tests {
     /// A channel with these files, as long as its task isn't ended.
     pub async fn serve(files: BTreeMap<String, Vec<u8>>) -> (Channel, JoinHandle<()>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let channel = format!("http://{}/boot/", listener.local_addr().unwrap()).parse().unwrap();
+        let channel: Channel = format!("http://{}/boot/", listener.local_addr().unwrap()).parse().unwrap();
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let page = |request: &Request<Incoming>| {
