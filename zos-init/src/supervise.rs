@@ -184,6 +184,14 @@ mod tests {
     }
 
     #[test]
+    fn the_agent_has_the_same_words_for_a_trial() {
+        let agent = include_str!("../../zos-agent/src/update/mod.rs");
+        for word in [format!("EXIT_CODE: i32 = {START_ANEW};"), format!("{:?}", settings::TRIAL)] {
+            assert!(agent.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
     fn a_line_without_an_end_is_cut() {
         let lines = RefCell::new(Vec::new());
         each_line(&vec![b'x'; 10_000][..], &|line| lines.borrow_mut().push(line.len()));

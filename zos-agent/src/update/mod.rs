@@ -7,7 +7,7 @@ mod manifest;
 mod medium;
 
 use crate::{
-    chain::Snapshot,
+    chain::{HeadAge, Snapshot},
     drivers::{
         pool::{MOUNT, UMOUNT},
         tools::run,
@@ -108,7 +108,7 @@ impl Updater {
     /// [`StartAnew`] if it is.
     pub async fn run(mut self) -> Result<()> {
         // With that, the self-test has passed and the chain is followed: the next image can be had.
-        if self.snapshots.wait_for(Option::is_some).await.is_err() {
+        if self.snapshots.wait_for(is_followed).await.is_err() {
             return Ok(());
         }
         while let Err(why) = self.prove().await {
@@ -218,6 +218,11 @@ impl Updater {
     }
 }
 
+/// Whether the chain was read since the start of the agent.
+fn is_followed(known: &Option<Arc<Snapshot>>) -> bool {
+    known.as_ref().is_some_and(|known| known.age == HeadAge::New)
+}
+
 /// A time at random.
 fn up_to(longest: Duration) -> Duration {
     longest.mul_f64(rand::rng().random_range(0.0..=1.0))
@@ -243,7 +248,7 @@ async fn unmount() -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        chain::{Head, HeadAge, fake::FakeChain},
+        chain::{Head, fake::FakeChain},
         details::tests::system,
         engine::observed::ObservedContract,
     };
@@ -262,6 +267,13 @@ mod tests {
     fn updater() -> Updater {
         let (snapshots, observed) = (watch::channel(None).1, watch::channel(Arc::default()).1);
         Updater { args: args(None), snapshots, observed, running: 1, key: key() }
+    }
+
+    /// What the chain says of a node without contracts.
+    fn empty(age: HeadAge) -> Arc<Snapshot> {
+        let head = Head { number: 1, hash: [1; 32], timestamp_ms: 0 };
+        let (limits, contracts) = (FakeChain::new().limits, BTreeMap::new());
+        Arc::new(Snapshot { head, age, contracts, limits, grants: Default::default() })
     }
 
     /// What becomes of an update to what a channel has.
@@ -349,10 +361,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_update_waits_for_an_empty_node_or_its_turn() {
-        let head = Head { number: 1, hash: [1; 32], timestamp_ms: 0 };
-        let (limits, contracts) = (FakeChain::new().limits, BTreeMap::new());
-        let snapshot = Snapshot { head, age: HeadAge::New, contracts, limits, grants: Default::default() };
-        let (_chain, snapshots) = watch::channel(Some(Arc::new(snapshot)));
+        let (_chain, snapshots) = watch::channel(Some(empty(HeadAge::New)));
         let contracts = Observed::from([(1, ObservedContract::default())]);
         let (machine, observed) = watch::channel(Arc::new(contracts));
         let mut updater = Updater { snapshots, observed, ..updater() };
@@ -360,6 +369,12 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), updater.await_empty()).await.is_err());
         machine.send_replace(Arc::default());
         timeout(Duration::from_secs(10), updater.await_empty()).await.unwrap();
+    }
+
+    #[test]
+    fn an_image_needs_the_chain_to_prove_itself() {
+        assert!(is_followed(&Some(empty(HeadAge::New))));
+        assert!(!is_followed(&Some(empty(HeadAge::Stored))) && !is_followed(&None));
     }
 
     #[test]
