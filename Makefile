@@ -203,6 +203,7 @@ bench-heal: build explorer/node_modules/.package-lock.json ## Measure threebot h
 
 # Linked statically: the image's first file system holds no libraries.
 STATIC_TARGET = x86_64-unknown-linux-gnu
+ZOS_INIT = $(or $(CARGO_TARGET_DIR),zos-init/target)/$(STATIC_TARGET)/release/zos-init
 
 .PHONY: image
 image: requirements ## Make the image that a node boots from: target/image; KEY= and CERTIFICATE= sign it
@@ -210,13 +211,13 @@ image: requirements ## Make the image that a node boots from: target/image; KEY=
 	$(CARGO) build --locked --bin zos-agent
 	cp Cargo.lock zos-init/Cargo.lock
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --manifest-path zos-init/Cargo.toml --target $(STATIC_TARGET)
-	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" scripts/image/build.sh $(PROGRAMS)/zos-agent \
-		$(or $(CARGO_TARGET_DIR),zos-init/target)/$(STATIC_TARGET)/release/zos-init "$(CACHE)/image" target/image
+	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" NUMBER="$(NUMBER)" \
+		scripts/image/build.sh $(PROGRAMS)/zos-agent $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: test-image
-test-image: image ## Boot the image under emulation: it joins, runs a deployment, starts anew, and takes no input
+test-image: image ## Boot the image under emulation: it joins, runs a deployment, starts anew, updates itself, and takes no input
 	$(CARGO) build --locked --bins
-	@$(AS_ROOT) scripts/image/test.sh $(PROGRAMS) target/image
+	@$(AS_ROOT) env MIRROR="$(MIRROR)" scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests

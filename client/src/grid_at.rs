@@ -828,6 +828,7 @@ impl GridAt {
             bytes_per_second: details.bytes_per_second,
             features: details.features.0,
             peer_addresses: details.peer_addresses.0.try_into().map_err(|_| too_long())?,
+            version: details.version.0.try_into().map_err(|_| too_long())?,
         }))
     }
 

@@ -158,6 +158,7 @@ fn a_machines_details_are_reported_as_the_vectors_say() {
         bytes_per_second: 125_000_000,
         features: Features::ZMACHINE.and(Features::NETWORKS),
         peer_addresses: b"192.0.2.7:9617 https://relay.example.org".to_vec().try_into().unwrap(),
+        version: b"0.1.0 (1a2b3c4)".to_vec().try_into().unwrap(),
     };
     check(6, ReportKind::Details, &payload);
 }

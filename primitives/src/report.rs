@@ -204,6 +204,8 @@ pub enum PowerState {
 pub const MAX_SERIAL_BYTES: u32 = 64;
 /// Upper limit of bytes of the addresses of a node's peer endpoint.
 pub const MAX_PEER_ADDRESSES_BYTES: u32 = 256;
+/// Upper limit of bytes of the version of a node's software.
+pub const MAX_VERSION_BYTES: u32 = 64;
 /// Upper limit of GPUs of a node.
 pub const MAX_GPUS: u32 = 16;
 
@@ -256,6 +258,8 @@ pub struct DetailsPayload {
     /// Where its peer endpoint is reached: IP addresses with port and URLs of relays, with a space between two
     /// (`docs/FORMATS.md` §8). Empty if it has none.
     pub peer_addresses: BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>,
+    /// Version of its boot image, else of its agent, for people.
+    pub version: BoundedVec<u8, ConstU32<MAX_VERSION_BYTES>>,
 }
 
 /// Payload of [`ReportKind::Failed`].

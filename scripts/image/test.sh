@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Usage: test.sh PROGRAMS IMAGE
+# Usage: test.sh PROGRAMS INIT CACHE IMAGE
 #
-# Boots the image of the folder IMAGE under emulation with Secure Boot, beside a development chain and a registry of this
+# Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a registry of this
 # machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment that is opened over the peer
 # endpoint, and has it again after the power button and a start without a ticket; its console takes no input, nothing
-# else answers, and the other disk is as it was. ACCEL=kvm makes it quicker. Leaves nothing.
+# else answers, and the other disk is as it was. Then it updates itself to a newer image, and away from one that doesn't
+# work. That of the folder IMAGE, which another key has signed, doesn't start. ACCEL=kvm makes it quicker. Leaves nothing.
 
 set -euo pipefail
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-programs=$(readlink -f "$1") image=$(readlink -f "$2")
+here=$(dirname "$(readlink -f "$0")")
+programs=$(readlink -f "$1") init=$(readlink -f "$2") cache=$(readlink -f "$3") image=$(readlink -f "$4")
 work=$(mktemp -d)
-readonly programs image work
-readonly chain=19944 registry=15000 peer=19617 metrics=19616
+readonly here programs init cache image work
+readonly chain=19944 registry=15000 peer=19617 metrics=19616 channel=15001
 readonly ovmf=/usr/share/OVMF
 # Nodes don't name loopback addresses to anybody: this one of the host is where the emulated machine is reached.
 readonly router=10.98.76.54
@@ -85,29 +87,24 @@ push_image() {
     echo "docker.io/library/page@sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1)"
 }
 
-# The firmware of the emulation knows this key alone.
-sign() { # STICK
-    local esp=$1@@1M
-    mcopy -n -o -i "$esp" ::/EFI/BOOT/BOOTX64.EFI "$work/signed.efi"
-    sbattach --remove "$work/signed.efi" 2>/dev/null
-    cp "$work/signed.efi" "$work/unsigned.efi"
-    openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
-    sbsign --key "$work/firmware.key" --cert /usr/share/ovmf/PkKek-1-snakeoil.pem --output "$work/signed.efi" \
-        "$work/unsigned.efi" 2>/dev/null
-    mcopy -o -i "$esp" "$work/signed.efi" ::/EFI/BOOT/BOOTX64.EFI
+# An image that the firmware of the emulation takes.
+make_image() { # NUMBER AGENT
+    env NUMBER="$1" LEVEL=3 KEY="$work/firmware.key" CERTIFICATE=/usr/share/ovmf/PkKek-1-snakeoil.pem \
+        "$here/build.sh" "$2" "$init" "$cache" "$work/image-$1" >"$work/build.log" 2>&1 || die "no image: $(cat "$work/build.log")"
 }
 
-# The machine, until it switches itself off. Its stick can be read alone.
-boot() { # STICK
+# The machine, until it switches itself off. Its stick can be read alone, unless the machine may update itself.
+boot() { # STICK [updates]
+    local medium=(-no-reboot -drive "file=$1,format=raw,if=virtio,readonly=on")
+    [[ ${2:-} != updates ]] || medium=(-drive "file=$1,format=raw,if=virtio")
     cp "$ovmf/OVMF_VARS_4M.snakeoil.fd" "$work/vars.fd"
     rm -f "$work/serial" "$work/monitor"
     start "machine-$SECONDS" qemu-system-x86_64 -machine q35,smm=on -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
-        -display none -no-reboot -global driver=cfi.pflash01,property=secure,value=on \
+        -display none -global driver=cfi.pflash01,property=secure,value=on \
         -drive "if=pflash,format=raw,unit=0,readonly=on,file=$ovmf/OVMF_CODE_4M.secboot.fd" \
         -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd" \
         -chardev "socket,id=serial,path=$work/serial,server=on,wait=off,logfile=$work/serial.log,logappend=on" \
-        -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" \
-        -drive "file=$1,format=raw,if=virtio,readonly=on" \
+        -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" "${medium[@]}" \
         -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" \
         -nic "user,model=virtio-net-pci,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
     machine=${pids[-1]}
@@ -127,6 +124,13 @@ serves_page() { # a page that is opened over the peer endpoint
     wait "$forward" 2>/dev/null || true
     [[ $page == "hello from an image" ]]
 }
+runs_image() { [[ $(threebot --json node show 1 | jq -r .version) == *", $1)" ]]; }
+# What boot loader and node have written.
+entries() { mdir -b -i "$1@@1M" ::/loader/entries | sort | xargs -n1 basename | paste -sd' '; }
+offer() { # NUMBER
+    rm -rf "$work/channel"
+    cp -r "$work/image-$1/channel" "$work/channel"
+}
 has_ended() { ! kill -0 "$machine" 2>/dev/null; }
 said() { grep -aq "$1" "$work/serial.log"; }
 
@@ -141,8 +145,17 @@ wait_for 60 "chain" threebot twin create
 wait_for 60 "credit" threebot deposit 100
 wait_for 60 "farm" threebot farm create emulated
 
-settings=("ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
-threebot farm image --farm 1 --image "$image/zos.img" --out "$work/stick.img" \
+openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
+make_image 1 "$programs/zos-agent"
+make_image 2 "$programs/zos-agent"
+# Its agent is none.
+make_image 3 "$programs/threebot"
+say "images"
+mkdir "$work/channel"
+start channel python3 -m http.server "$channel" --bind 127.0.0.1 --directory "$work"
+
+settings=("ZOS_CHANNEL=http://10.0.2.2:$channel/channel" "ZOS_UPDATE_WITHIN=10s" "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
+threebot farm image --farm 1 --image "$work/image-1/zos.img" --out "$work/stick.img" \
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
 truncate -s 12G "$work/blank"
@@ -150,12 +163,10 @@ truncate -s 9G "$work/taken"
 mkfs.ext4 -q "$work/taken"
 held=$(sha256sum <"$work/taken")
 
-cp "$work/stick.img" "$work/foreign.img"
-boot "$work/foreign.img"
+boot "$image/zos.img"
 wait_for 120 "an image with another key doesn't start" said "Access Denied"
 cut_power
 
-sign "$work/stick.img"
 boot "$work/stick.img"
 wait_for 300 "the node is online" is_online
 said "9 GiB" && die "it has taken the smaller disk"
@@ -197,4 +208,22 @@ wait_for 180 "it is online" is_online
 cut_power
 boot "$work/again.img"
 wait_for 300 "after a power cut, its page is back" serves_page
+wait_for 300 "it tells its version" runs_image 1
+
+cut_power
+offer 2
+boot "$work/again.img" updates
+wait_for 600 "it has updated itself" runs_image 2
+wait_for 300 "after the update, its page is back" serves_page
+[[ $(entries "$work/again.img") == "zos-1.conf zos-2.conf" ]] || die "it has $(entries "$work/again.img")"
+
+cut_power
+offer 3
+boot "$work/again.img" updates
+wait_for 600 "it tries an image that doesn't work" said "Zero-OS [0-9.]* ([0-9a-f]*, 3)"
+wait_for 1200 "it has rolled back by itself, its page is back" serves_page
+wait_for 300 "it doesn't try that image again" said "only a newer one is tried"
+runs_image 2 || die "it runs another image"
+cut_power
+[[ $(entries "$work/again.img") == "zos-2.conf zos-3+0-1.conf" ]] || die "it has $(entries "$work/again.img")"
 say "done"

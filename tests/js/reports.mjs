@@ -66,7 +66,7 @@ export function failed(api, key, node, sequence, { contract, version, code, path
 export function details(api, key, node, sequence, machine = {}) {
   const payload = {
     resources: CAPACITY, isolation: 'Container', serial: '', virtualized: false, secure_boot: false, gpus: [],
-    bytes_per_second: 125_000_000, features: 0b11, peer_addresses: '', ...machine,
+    bytes_per_second: 125_000_000, features: 0b11, peer_addresses: '', version: '', ...machine,
   };
   return report(api, api.tx.nodes.reportDetails, DETAILS, key, node, sequence, payload);
 }

@@ -36,6 +36,7 @@ use crate::{
     self_test::SelfTest,
     store::{DataLock, Store},
     ticket,
+    update::Updater,
     usage::{Meter, MeterInputs},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -292,12 +293,16 @@ impl OnGrid {
             self.peer.clone(),
         );
         let (snapshots, observed) = (news.snapshots.clone(), news.observed.clone());
+        let updater = Updater::of(Path::new("/"), args.update.clone(), snapshots.clone(), observed.clone())?;
         let power = Power::new(chain.clone(), snapshots, observed, falls_asleep, args.power.clone());
         spawn(tasks, follower.run());
         spawn(tasks, outbox.run());
         spawn(tasks, meter.run());
         spawn(tasks, inspector.run());
         spawn(tasks, power.run());
+        if let Some(updater) = updater {
+            tasks.spawn(updater.run());
+        }
         Ok(())
     }
 

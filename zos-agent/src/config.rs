@@ -10,6 +10,7 @@ use crate::{
     logs::LogPolicy,
     peer::PeerArgs,
     power::PowerArgs,
+    update::UpdateArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -116,6 +117,9 @@ pub struct RunArgs {
     /// Commands for the farmer's power target.
     #[command(flatten)]
     pub power: PowerArgs,
+    /// Updates of the boot image.
+    #[command(flatten)]
+    pub update: UpdateArgs,
     /// Endpoint for owners of contracts.
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -296,6 +300,7 @@ mod tests {
             (["--unsafe-engine", "--data=/tmp"], "--engine <URL>"),
             (["--public-interface", "a b"], "such as eth0, or default"),
             (["--capacity", "cpu=2"], "known are cru, mru, sru, hru and gpu"),
+            (["--channel", "ftp://a"], "write it as https://"),
         ] {
             let error = parse(&args).unwrap_err().to_string();
             assert!(error.contains(hint), "{args:?}: {error}");

@@ -7,6 +7,7 @@ use crate::{
     gpus::{self, HostGpu},
     host::{self, CapacityOverride, Storage},
     peer::PeerEndpoint,
+    update,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -167,6 +168,7 @@ fn found(
         bytes_per_second: bytes_per_second(root),
         features,
         peer_addresses: Default::default(),
+        version: update::version(root).into_bytes().try_into().ok().context("the version is too long")?,
     })
 }
 
@@ -393,6 +395,7 @@ pub(crate) mod tests {
         let offer =
             |parts: &str| found(root.path(), Storage::default(), &parts.parse().unwrap(), SERVED).unwrap();
         let details = offer("cru=2,gpu=2");
+        assert_eq!(details.version[..], *env!("CARGO_PKG_VERSION").as_bytes());
         assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
         assert_eq!(details.gpus[0].device, 0x73bf);
         assert_eq!((offer("gpu=0").gpus.len(), offer("cru=1").resources.gpu), (0, 0));

@@ -34,4 +34,5 @@ pub mod self_test;
 pub mod store;
 mod ticket;
 mod trees;
+pub mod update;
 pub mod usage;

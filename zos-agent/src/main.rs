@@ -20,6 +20,7 @@ use zos_agent::{
     drivers::{network, runtime},
     host,
     own_log::{self, OwnLog},
+    update::StartAnew,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -41,6 +42,10 @@ async fn main() {
         result = until_signal() => result,
     };
     if let Err(error) = result {
+        if error.is::<StartAnew>() {
+            info!("{error}");
+            std::process::exit(StartAnew::EXIT_CODE);
+        }
         error!("{error:#}");
         std::process::exit(1);
     }

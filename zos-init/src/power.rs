@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The power button, the watchdog, and an orderly end.
 
-use crate::{console, disk, system::entries};
+use crate::{console, disk, settings, system::entries};
 use rustix::{
     mount::{UnmountFlags, unmount},
     process::{Pid, Signal, getpid, kill_process},
@@ -22,6 +22,8 @@ const POWER: u16 = 116;
 const PRESSED: i32 = 1;
 /// Less than half of what watchdogs wait at least.
 const PET_EVERY: Duration = Duration::from_secs(5);
+/// Time for a new image to prove itself.
+const PROVES_WITHIN: Duration = Duration::from_secs(600);
 /// Time for processes to end by themselves.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -59,8 +61,22 @@ pub fn pet_watchdog() {
     }
 }
 
+/// Starts the machine anew, with the image before this one, unless this one proves itself in time. Only the boot loader
+/// and memory are needed for that.
+pub fn watch_trial() {
+    if Path::new(settings::TRIAL).exists() {
+        spawn(|| {
+            sleep(PROVES_WITHIN);
+            if Path::new(settings::TRIAL).exists() {
+                console::write("\r\nThis image has not proven itself: the one before it starts.\r\n");
+                stop(RebootCommand::Restart);
+            }
+        });
+    }
+}
+
 /// Ends all processes, writes everything to the disk and leaves.
-fn stop(how: RebootCommand) {
+pub fn stop(how: RebootCommand) {
     console::write("\r\nZero-OS ends.\r\n");
     signal_all(Signal::TERM);
     let begun = Instant::now();

@@ -16,23 +16,28 @@ pub const FOLDER: &str = "/run/zos-boot";
 const FILE: &str = "settings";
 /// The ticket in [`FOLDER`], in a file of its own for the agent.
 pub const TICKET: &str = "/run/zos-boot/ticket";
+/// There while the image has to prove itself: the agent removes it. The boot loader brings it with a new image.
+pub const TRIAL: &str = "/run/zos-boot/trial";
+const TRIAL_SOURCE: &str = ".extra/credentials/trial.cred";
 /// Where the boot loader puts the file: a credential of the UEFI stub, or a second archive.
 const SOURCES: [&str; 3] = [".extra/credentials/zos.cred", ".extra/global_credentials/zos.cred", "zos.cred"];
 const TICKET_NAME: &str = "ZOS_TICKET";
 /// Servers of the clock.
 const CLOCK_NAME: &str = "ZOS_NTP";
 /// All names. What could make it run or open something else on this machine isn't among them.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "ZOS_ALLOW_PRIVATE_LOGS",
     "ZOS_ALLOW_PRIVATE_REGISTRIES",
     "ZOS_ALLOW_SMTP",
     "ZOS_CAPACITY",
     "ZOS_CHAIN",
+    "ZOS_CHANNEL",
     "ZOS_DNS",
     "ZOS_PEER_EXTERNAL",
     "ZOS_PEER_RELAY",
     "ZOS_PUBLIC_INTERFACE",
     "ZOS_REGISTRY_MIRROR",
+    "ZOS_UPDATE_WITHIN",
     TICKET_NAME,
     CLOCK_NAME,
 ];
@@ -46,9 +51,12 @@ pub struct Settings {
     pub clock: Vec<String>,
 }
 
-/// Copies the farmer's file from the kernel's first file system, which is about to go.
+/// Copies the farmer's file from the kernel's first file system, which is about to go, and whether this is a trial.
 pub fn keep(from: &Path, folder: &Path) -> Result<()> {
     DirBuilder::new().mode(0o700).create(folder)?;
+    if from.join(TRIAL_SOURCE).exists() {
+        write(&folder.join("trial"), b"")?;
+    }
     let content = SOURCES.iter().find_map(|source| fs::read(from.join(source)).ok());
     write(&folder.join(FILE), &content.unwrap_or_default())
 }
@@ -146,5 +154,16 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), "ZOS_CHAIN=a");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+        assert!(!folder.join("trial").exists());
+    }
+
+    #[test]
+    fn a_new_image_knows_that_it_is_on_trial() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(from.path().join(".extra/credentials")).unwrap();
+        fs::write(from.path().join(TRIAL_SOURCE), "1").unwrap();
+        let folder = to.path().join("boot");
+        keep(from.path(), &folder).unwrap();
+        assert!(folder.join("trial").exists());
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     system::{self, tool},
 };
 use anyhow::{Context, Result};
+use rustix::system::RebootCommand;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -32,6 +33,8 @@ const LINE_BYTES: u64 = 4096;
 /// Servers of the clock, unless the farmer names others.
 const CLOCKS: [&str; 2] = ["0.debian.pool.ntp.org", "1.debian.pool.ntp.org"];
 const CLOCK_FILE: &str = "/run/chrony.conf";
+/// Exit code of the agent that wants the machine to start anew, with a new image.
+const START_ANEW: i32 = 97;
 
 /// Runs for ever.
 pub fn run() -> Result<()> {
@@ -46,6 +49,7 @@ pub fn run() -> Result<()> {
 }
 
 fn bring_up(screen: &Shared) -> Result<()> {
+    power::watch_trial();
     screen.change().agent = "waits for drivers".into();
     system::load_drivers()?;
     power::watch_button();
@@ -141,7 +145,11 @@ fn once(command: &mut Command, line: &dyn Fn(&str), state: &dyn Fn(&str)) -> Res
     if let Some(output) = child.stderr.take() {
         each_line(output, line);
     }
-    Ok(format!("ended: {}", child.wait()?))
+    let status = child.wait()?;
+    if status.code() == Some(START_ANEW) {
+        power::stop(RebootCommand::Restart);
+    }
+    Ok(format!("ended: {status}"))
 }
 
 /// A program that writes no line end doesn't fill the memory.
@@ -173,6 +181,14 @@ mod tests {
         );
         let error = once(&mut Command::new("/no/such"), &|_| {}, &|_| {}).unwrap_err();
         assert_eq!(error.to_string(), "can't run /no/such");
+    }
+
+    #[test]
+    fn the_agent_has_the_same_words_for_a_trial() {
+        let agent = include_str!("../../zos-agent/src/update/mod.rs");
+        for word in [format!("EXIT_CODE: i32 = {START_ANEW};"), format!("{:?}", settings::TRIAL)] {
+            assert!(agent.contains(&word), "{word}");
+        }
     }
 
     #[test]

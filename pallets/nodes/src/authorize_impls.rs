@@ -108,10 +108,8 @@ impl<T: Config> Pallet<T> {
         payload: &DetailsPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
-        ensure!(
-            is_printable(&payload.serial) && is_printable(&payload.peer_addresses),
-            Refusal::NotPrintable
-        );
+        let texts = [&payload.serial[..], &payload.peer_addresses[..], &payload.version[..]];
+        ensure!(texts.into_iter().all(is_printable), Refusal::NotPrintable);
         ensure!(payload.gpus.len() as u64 == payload.resources.gpu, Refusal::GpusMiscounted);
         ensure!(is_offerable::<T>(&payload.resources), Refusal::CapacityOutOfRange);
         let kind = ReportKind::Details;

@@ -21,7 +21,7 @@ use tfgrid_primitives::{
     ReportKind, Resources,
     report::{
         DetailsPayload, Gpu, HeartbeatPayload, MAX_GPUS, MAX_PEER_ADDRESSES_BYTES, MAX_SERIAL_BYTES,
-        PowerPayload, PowerState, report_bytes,
+        MAX_VERSION_BYTES, PowerPayload, PowerState, report_bytes,
     },
     traits::{Clock, NodeDirectory, ServeDeadlines},
     units::GIB,
@@ -142,6 +142,7 @@ fn details(resources: Resources) -> DetailsPayload {
         bytes_per_second: u64::MAX,
         features: Features::ALL,
         peer_addresses: BoundedVec::truncate_from((0..MAX_PEER_ADDRESSES_BYTES).map(|_| b'a').collect()),
+        version: BoundedVec::truncate_from((0..MAX_VERSION_BYTES).map(|_| b'v').collect()),
     }
 }
 

@@ -65,6 +65,7 @@ fn details_of(resources: Resources, gpus: usize) -> DetailsPayload {
         gpus: gpus.try_into().unwrap(),
         features: Features::ZMACHINE,
         peer_addresses: text("192.0.2.7:9617"),
+        version: text("0.1.0"),
         ..Default::default()
     }
 }
@@ -549,7 +550,10 @@ mod details {
             assert_eq!(Nodes::offer_of(1).unwrap().features, Features::ZMACHINE);
             let details = Details::<Test>::get(1).unwrap();
             assert_eq!((&details.serial[..], details.gpus.len()), (&b"SN-1"[..], 2));
-            assert_eq!(&details.peer_addresses[..], b"192.0.2.7:9617");
+            assert_eq!(
+                (&details.peer_addresses[..], &details.version[..]),
+                (&b"192.0.2.7:9617"[..], &b"0.1.0"[..])
+            );
             assert_eq!((details.virtualized, details.secure_boot), (false, true));
             assert_eq!(last_event(), Event::DetailsReported { node: 1 });
         });
@@ -563,6 +567,8 @@ mod details {
             let unprintable = DetailsPayload { serial: text("SN\n1"), ..details_of(gpu, 1) };
             assert_refused(machine.details(unprintable), Refusal::NotPrintable);
             let unprintable = DetailsPayload { peer_addresses: text("::1\n"), ..details_of(gpu, 1) };
+            assert_refused(machine.details(unprintable), Refusal::NotPrintable);
+            let unprintable = DetailsPayload { version: text("1\u{1b}"), ..details_of(gpu, 1) };
             assert_refused(machine.details(unprintable), Refusal::NotPrintable);
             assert_refused(machine.details(details_of(gpu, 1)), Refusal::GpusMiscounted);
             assert_refused(machine.details(details_of(capacity(), 1)), Refusal::GpusMiscounted);

@@ -7,7 +7,10 @@ use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Balance, FarmId, Features, GridMillis, Isolation, PublicKey, Resources, UsdRate,
     fixed::mul_div,
-    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_PEER_ADDRESSES_BYTES, MAX_SERIAL_BYTES, PowerState},
+    report::{
+        DetailsPayload, Gpu, MAX_GPUS, MAX_PEER_ADDRESSES_BYTES, MAX_SERIAL_BYTES, MAX_VERSION_BYTES,
+        PowerState,
+    },
     units::DAY_MS,
     views::CountryCode,
 };
@@ -138,6 +141,8 @@ pub struct MachineDetails {
     pub features: Features,
     /// Where its peer endpoint is reached.
     pub peer_addresses: BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>,
+    /// Version of its boot image, else of its agent.
+    pub version: BoundedVec<u8, ConstU32<MAX_VERSION_BYTES>>,
 }
 
 impl From<DetailsPayload> for MachineDetails {
@@ -150,9 +155,10 @@ impl From<DetailsPayload> for MachineDetails {
             bytes_per_second,
             features,
             peer_addresses,
+            version,
             ..
         } = payload;
-        Self { serial, virtualized, secure_boot, gpus, bytes_per_second, features, peer_addresses }
+        Self { serial, virtualized, secure_boot, gpus, bytes_per_second, features, peer_addresses, version }
     }
 }
 

@@ -27,6 +27,7 @@ const PAGE_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;
 const TICKET: &str = "ZOS_TICKET";
 const CHAIN: &str = "ZOS_CHAIN";
+const CHANNEL: &str = "ZOS_CHANNEL";
 
 /// Write a boot image with a ticket of your farm in it: a machine that boots from it, with a blank disk, joins the
 /// farm by itself
@@ -53,6 +54,9 @@ pub struct Image {
     /// RPC addresses at which the nodes reach the chain [default: that of --chain]
     #[arg(long, value_name = "URLS", value_delimiter = ',')]
     node_chain: Vec<String>,
+    /// Folder of a web server from which the nodes update their image [default: they don't]
+    #[arg(long, value_name = "URL", value_parser = channel)]
+    channel: Option<String>,
     /// A setting of the agent, such as ZOS_CAPACITY=cru=2; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -67,12 +71,21 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn channel(text: &str) -> Result<String, String> {
+    // A URL parser leaves line ends out.
+    match Url::parse(text).ok().filter(|_| !text.contains(char::is_control)) {
+        Some(url) if matches!(url.scheme(), "https" | "http") && url.query().is_none() => Ok(text.into()),
+        _ => Err("write it as https://…, the address of a folder".into()),
+    }
+}
+
 impl Image {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let chain = if self.node_chain.is_empty() { vec![global.chain.clone()] } else { self.node_chain };
         chain.iter().try_for_each(|url| ensure_reachable(url))?;
         let mut settings = self.settings;
         settings.push((CHAIN.into(), chain.join(",")));
+        settings.extend(self.channel.map(|channel| (CHANNEL.into(), channel)));
         let mut image =
             File::open(&self.image).with_context(|| format!("can't read {}", self.image.display()))?;
         let page = Page::find(&mut image).with_context(|| format!("can't use {}", self.image.display()))?;
@@ -251,6 +264,14 @@ mod tests {
             assert!(ensure_reachable(url).is_err(), "{url}");
         }
         assert!(ensure_reachable("wss://rpc.example.org").is_ok());
+    }
+
+    #[test]
+    fn a_channel_is_a_folder_of_a_web_server() {
+        assert_eq!(channel("https://updates.example.org/zos").unwrap(), "https://updates.example.org/zos");
+        for text in ["updates.example.org", "file:///zos", "https://a/?b", "https://a\nZOS_TICKET=t"] {
+            assert!(channel(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Shown {
         }
         rows.push(row("farming", &self.farming_text()));
         rows.extend(self.details.as_ref().map(|details| row("hardware", &hardware_text(details))));
+        rows.extend(self.details.as_ref().map(|details| row("version", &version(details))));
         rows.join("\n")
     }
 
@@ -202,6 +203,7 @@ impl Shown {
                 .and_then(|config| config.wireguard_ports.as_ref())
                 .map(|ports| [ports.first, ports.last]),
             "bond_tft_1e7": self.enrolment.as_ref().map(|enrolment| enrolment.bond.to_string()),
+            "version": self.details.as_ref().map(version),
             "farming": matches!(&self.enrolment, Some(Enrolment { phase: Phase::Farming(_), .. })),
         })
     }
@@ -221,6 +223,10 @@ fn hardware_text(details: &DetailsPayload) -> String {
     let serial =
         if serial.is_empty() { "no serial number".into() } else { format!("serial number {serial}") };
     format!("{kind}, {boot}, {serial}, {}", counted(details.gpus.len() as u64, "GPU"))
+}
+
+fn version(details: &DetailsPayload) -> String {
+    printable(&String::from_utf8_lossy(&details.version), MAX_TEXT)
 }
 
 #[cfg(test)]
@@ -250,7 +256,10 @@ mod tests {
                 wireguard_ports: None,
             }),
             enrolment: None,
-            details: None,
+            details: Some(DetailsPayload {
+                version: b"0.1.0 (1a2b3c4)".to_vec().try_into().unwrap(),
+                ..Default::default()
+            }),
             closes_at: Some(1_700_000_000),
             uptime_permille: 995,
         };
@@ -263,9 +272,11 @@ mod tests {
             "drains    its contracts close 2023-11-14 22:13 UTC",
             "uptime    99.5 % of this farming period",
             "farming   not enrolled",
+            "version   0.1.0 (1a2b3c4)",
         ] {
             assert!(text.contains(part), "{text}");
         }
+        assert_eq!(shown.value()["version"], "0.1.0 (1a2b3c4)");
         assert_eq!(shown.value()["ipv4"]["gateway"], "185.69.166.1");
         assert_eq!((&shown.value()["ipv6"], &shown.value()["bond_tft_1e7"]), (&Value::Null, &Value::Null));
     }

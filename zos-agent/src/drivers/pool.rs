@@ -41,9 +41,9 @@ const MKFS: Tool = Tool { program: "mkfs.btrfs", package: "btrfs-progs" };
 const WIPEFS: Tool = Tool { program: "wipefs", package: "util-linux" };
 const BLKID: Tool = Tool { program: "blkid", package: "util-linux" };
 const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
-const MOUNT: Tool = Tool { program: "mount", package: "mount" };
+pub(crate) const MOUNT: Tool = Tool { program: "mount", package: "mount" };
 const RM: Tool = Tool { program: "rm", package: "coreutils" };
-const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
+pub(crate) const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
 
 /// Label of file systems that an agent has made.
 const LABEL: &str = "zos-pool";

@@ -2,7 +2,10 @@
 //! Sends lines over TLS.
 
 use super::policy::LogPolicy;
-use crate::drivers::{WorkloadId, machine::console::Line};
+use crate::{
+    drivers::{WorkloadId, machine::console::Line},
+    http,
+};
 use anyhow::{Context, Result, bail, ensure};
 use futures::{FutureExt, SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
@@ -25,7 +28,7 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
 };
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
@@ -56,17 +59,11 @@ impl Connector {
     /// # Errors
     /// If TLS can't be set up.
     pub fn new(policy: LogPolicy) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Self::trusting(policy, roots)
+        Self::trusting(policy, http::system_roots())
     }
 
     fn trusting(policy: LogPolicy, roots: RootCertStore) -> Result<Self> {
-        let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .context("can't set up TLS")?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = http::tls(roots)?;
         let mut http = tls.clone();
         http.alpn_protocols.push(b"http/1.1".to_vec());
         Ok(Self { policy, tls: tls.into(), http: http.into() })
@@ -234,7 +231,7 @@ pub mod tests {
     use tokio::net::TcpListener;
     use tokio_rustls::{
         TlsAcceptor,
-        rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer},
+        rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer},
         server::TlsStream as ServerStream,
     };
     use tokio_websockets::ServerBuilder;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Certificates from an authority that speaks ACME (RFC 8555), by challenges over HTTP.
 
-use crate::store::Store;
+use crate::{http, store::Store};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use clap::Args;
@@ -20,7 +20,6 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{
         ClientConfig, RootCertStore,
-        crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
 };
@@ -96,12 +95,10 @@ impl Authority {
     /// If the root can't be read.
     pub fn new(args: &AcmeArgs, store: Store) -> Result<Option<Self>> {
         let Some(directory) = args.acme_directory.clone() else { return Ok(None) };
-        let mut roots = RootCertStore::empty();
-        match &args.acme_root {
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
+        let roots = match &args.acme_root {
+            None => http::system_roots(),
             Some(path) => {
+                let mut roots = RootCertStore::empty();
                 let pem = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
                 for certificate in CertificateDer::pem_slice_iter(&pem) {
                     let certificate = certificate
@@ -109,13 +106,10 @@ impl Authority {
                     roots.add(certificate)?;
                 }
                 ensure!(!roots.is_empty(), "{} has no certificate", path.display());
+                roots
             }
-        }
-        let mut tls = ClientConfig::builder_with_provider(ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .context("can't set up TLS")?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        };
+        let mut tls = http::tls(roots)?;
         tls.alpn_protocols.push(b"http/1.1".to_vec());
         let email = args.acme_email.clone();
         let client = Client(tls.into());
