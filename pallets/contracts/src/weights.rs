@@ -131,7 +131,7 @@ impl WeightInfo for () {
     }
 
     fn claim_ranges() -> Weight {
-        Weight::from_parts(120_000_000, 4_094).saturating_add(ParityDbWeight::get().reads_writes(18, 13))
+        Weight::from_parts(120_000_000, 4_094).saturating_add(DbWeight::get().reads_writes(18, 13))
     }
 
     fn serve_sweep(c: u32) -> Weight {
