@@ -158,7 +158,7 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 .PHONY: weights
 weights: PROFILE = release
 weights: requirements ## Measure weights and write them where the runtime has them; PALLETS="twins storage overhead"
-	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure --profile $(PROFILE)
+	$(CARGO) build --locked --workspace --bin weights --features tfgrid-weights/measure --profile $(PROFILE)
 	$(PROGRAMS)/weights $(PALLETS)
 	$(CARGO) fmt --all
 	cargo fmt --all
