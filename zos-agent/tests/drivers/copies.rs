@@ -82,8 +82,7 @@ fn is_copied(desk: &Desk) -> bool {
 
 /// A copy to the machine, of which nothing has come yet.
 async fn begun<'a>(desk: &Desk, peer: &'a NodePeer) -> Call<'a> {
-    let folder = copy_in(desk, "/srv");
-    let mut call = peer.ask(desk.machine.id.contract, folder).await.unwrap();
+    let mut call = peer.ask(desk.machine.id.contract, copy_in(desk, "/")).await.unwrap();
     call.ready().await.unwrap();
     wait_until("the copy", || is_copied(desk));
     call

@@ -600,7 +600,7 @@ fn request(desk: &Desk) -> impl Strategy<Value = Request> + use<> {
     let contract = prop_oneof![Just(own.contract), any::<ContractId>()];
     let size = (any::<u16>(), any::<u16>()).prop_map(|(rows, columns)| TerminalSize { rows, columns });
     let command = prop_oneof![Just(vec!["/bin/busybox".to_owned(), "true".into()]), vec(".{0,20}", 0..3)];
-    let path = prop_oneof![Just("/etc".to_owned()), Just("/nothing".into()), ".{0,20}"];
+    let path = prop_oneof![Just("/etc".to_owned()), Just("/nothing".to_owned()), ".{0,20}"];
     let numbers = (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>()));
     let ask = prop_oneof![
         Just(Ask::Status {}),
