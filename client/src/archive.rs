@@ -16,8 +16,8 @@ const HEADER_BYTES: u64 = 64 * 1024;
 /// Limit of the headers of folders, which are kept until the end.
 const FOLDER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Packs a file, folder or symbolic link under this name. What changes meanwhile is packed as it is found. Within a folder,
-/// what is neither file, folder nor link is left out.
+/// Packs a file, folder or symbolic link under this name. What changes meanwhile is packed as it is found. Within a
+/// folder, what is neither file, folder nor link is left out.
 ///
 /// # Errors
 /// If it can't be read, or nobody takes the archive (`BrokenPipe`).

@@ -42,15 +42,16 @@ pub enum Ask {
     Logs(Logs),
     /// Runs a program in a machine: [`Message::Ready`], data frames in both directions, [`Message::Exit`].
     Exec(Exec),
-    /// A file or folder of a machine: [`Message::Ready`], an [archive](crate::archive) in data frames, [`Message::Done`].
+    /// A file or folder of a machine: [`Message::Ready`], an [archive](crate::archive) in data frames,
+    /// [`Message::Done`].
     CopyOut {
         /// Name of the machine.
         workload: String,
         /// Its absolute path there.
         path: String,
     },
-    /// Files for a folder of a machine: [`Message::Ready`], the caller's [archive](crate::archive) in data frames until the
-    /// end of its stream, [`Message::Done`] once it is unpacked.
+    /// Files for a folder of a machine: [`Message::Ready`], the caller's [archive](crate::archive) in data frames until
+    /// the end of its stream, [`Message::Done`] once it is unpacked.
     CopyIn {
         /// Name of the machine.
         workload: String,

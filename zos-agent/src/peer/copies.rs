@@ -20,7 +20,8 @@ use tfgrid_client::{
 };
 use tfgrid_primitives::ContractId;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe::Receiver,
     process::{Child, ChildStdin, Command},
     time::Instant,
 };
@@ -83,7 +84,7 @@ impl Streams {
         workload: &str,
         path: &str,
         direction: Direction,
-    ) -> Result<(Child, AsyncFd<OwnedFd>), Failed> {
+    ) -> Result<(Child, Receiver), Failed> {
         if !path.starts_with('/') || path.len() > MAX_PATH_BYTES || path.contains('\0') {
             let message =
                 format!("a path in a machine begins with /, and has {MAX_PATH_BYTES} bytes at most");
@@ -97,8 +98,9 @@ impl Streams {
         let first = self.machines.process(&machine.id).await.map_err(broken)?;
         let first = first.ok_or_else(|| not_running(workload))?;
         let ends = ends(&first).ok_or_else(|| not_running(workload))?;
-        let ends = AsyncFd::with_interest(ends, Interest::READABLE)
-            .map_err(|error| broken(Error::from(error).into()))?;
+        // Nothing is read of it. No other safe function of tokio waits for any descriptor.
+        let ends =
+            Receiver::from_owned_fd_unchecked(ends).map_err(|error| broken(Error::from(error).into()))?;
         let first_user = self.machines.first_user().await.map_err(broken)?;
         let copier =
             self.start(&first, first_user, direction, path).context("can't start the program that copies");

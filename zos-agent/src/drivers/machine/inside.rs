@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The program that copies files of a machine: a new process, without anything of the agent's, which enters the machine.
+//! The program that copies files of a machine: a new process, with nothing of the agent's, which enters the machine.
 //!
 //! Its paths lead where they lead in the machine, whatever programs there change meanwhile. They don't see it, since it
 //! isn't in their process namespace. What it uses counts as the machine's.
@@ -118,7 +118,7 @@ fn become_user(user: u32, group: u32) -> rustix::io::Result<()> {
     set_no_new_privs(true)
 }
 
-/// Folders of the control groups of a container, as the kernel lists those of one of its processes; empty if it is none.
+/// Folders of a container's control groups, as the kernel lists those of one of its processes; empty if it is none.
 fn control_groups(listed: &str, container: &str) -> Vec<PathBuf> {
     // Beside version 1, that of version 2 has no controllers.
     let has_version_1 = listed.lines().count() > 1;
@@ -142,7 +142,8 @@ mod tests {
             let groups = control_groups(listed, container).into_iter();
             groups.map(|group| group.display().to_string()).collect::<Vec<_>>()
         };
-        let first = "5:memory:/docker/c1\n3:cpu,cpuacct:/docker/c1\n2:name=systemd:/docker/c1\n1:misc:/\n0::/docker/c1\n";
+        let first = "5:memory:/docker/c1\n3:cpu,cpuacct:/docker/c1\n2:name=systemd:/docker/c1\n1:misc:/\n\
+                     0::/docker/c1\n";
         let expected =
             ["memory", "cpu,cpuacct", "systemd"].map(|root| format!("/sys/fs/cgroup/{root}/docker/c1"));
         assert_eq!(groups(first, "c1"), expected);
