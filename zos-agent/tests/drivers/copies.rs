@@ -177,6 +177,15 @@ async fn paths_that_lead_out_of_a_machine_stay_in_it() {
     let seen = desk.host.exec(&desk.machine, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").unwrap();
     assert!(!seen.contains("--first-user"), "{seen}");
     drop(begun);
+    let swaps = "while true; do ln -s /escape /swap; rm /swap; mkdir /swap; rm -r /swap; done";
+    let machine = desk.host.name(&desk.machine.id);
+    desk.host.docker(&["exec", "--detach", &machine, "/bin/sh", "-c", swaps]);
+    for _ in 0..10 {
+        // It fails where the folder isn't there.
+        drop(send(&desk, &peer, &packed(own.path(), name), "/swap").await);
+        drop(receive(&desk, &peer, "/swap").await);
+    }
+    assert_eq!(fs::read_to_string(secret.path()).unwrap(), "of the host");
     desk.close().await;
 }
 
