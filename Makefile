@@ -185,6 +185,10 @@ bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simu
 bench-cli: build explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 simulated nodes and 100,000 contracts
 	@$(AS_ROOT) $(PROGRAMS)/bench-cli
 
+.PHONY: bench-heal
+bench-heal: build explorer/node_modules/.package-lock.json ## Measure threebot heal with 5,000 contracts, and when a node ends; MINUTES=5
+	@$(AS_ROOT) $(PROGRAMS)/bench-heal $(MINUTES)
+
 # Linked statically: the image's first file system holds no libraries.
 STATIC_TARGET = x86_64-unknown-linux-gnu
 

@@ -42,7 +42,7 @@ use std::{
     net::Ipv4Addr,
 };
 use tfgrid_primitives::{
-    FailureCode, Features, Resources,
+    ContractId, FailureCode, Features, Resources,
     net::Subnet,
     report::MAX_GPUS,
     units::{GIB, MIB},
@@ -93,6 +93,9 @@ pub struct Deployment {
     /// The part of an application that it is, by which clients find the contracts of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationPart>,
+    /// The contract whose place it has taken on another node, as a bot writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Replaces>,
     /// Texts that `env`, credentials and outputs refer to by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
@@ -111,6 +114,27 @@ pub struct ApplicationPart {
     /// Name of the part in it.
     #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
     pub part: String,
+}
+
+/// A contract that was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Replaces {
+    /// The contract before it.
+    pub contract: ContractId,
+    /// The snapshot that its volumes are to get; none where it is moved without its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<LastSnapshot>,
+}
+
+/// The last snapshot of a contract's volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct LastSnapshot {
+    /// The contract that it is of.
+    pub contract: ContractId,
+    /// When it was taken, in seconds since 1970.
+    pub taken_at: u64,
 }
 
 /// One thing to run, named uniquely in its deployment.

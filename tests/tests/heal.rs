@@ -51,6 +51,11 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(90);
 struct Bots {
     states: Vec<PathBuf>,
     processes: Vec<Process>,
+    policy: String,
+    identity: String,
+    /// What they had written down when they were looked at last.
+    steps: Vec<String>,
+    kills: u32,
 }
 
 impl Bots {
@@ -75,15 +80,42 @@ impl Bots {
         }
         let policy = grid.file("policy", &all)?;
         let identity = private_file(&grid.run.folder().join("bots.age"), IDENTITY)?;
-        let mut bots = Self { states: Vec::new(), processes: Vec::new() };
-        for (key, name) in BOTS {
-            let state = grid.run.folder().join(name);
-            let mut command = bot(grid, key).command()?;
-            command.args(["heal", "--policy", &policy, "--identity", &identity, "--state"]).arg(&state);
-            bots.processes.push(grid.on_laptop(|| Process::start(grid.run, name, &mut command))?);
-            bots.states.push(state);
+        let states: Vec<_> = BOTS.iter().map(|(_, name)| grid.run.folder().join(name)).collect();
+        let (processes, steps) = (Vec::new(), vec![String::new(); BOTS.len()]);
+        let mut bots = Self { states, processes, policy, identity, steps, kills: 0 };
+        for index in 0..BOTS.len() {
+            let process = bots.process(grid, index)?;
+            bots.processes.push(process);
         }
         Ok(bots)
+    }
+
+    /// Starts one of them.
+    fn process(&self, grid: &ThreeNodes<'_>, index: usize) -> Result<Process> {
+        let (key, name) = BOTS[index];
+        let mut command = bot(grid, key).command()?;
+        command.args(["heal", "--policy", &self.policy, "--identity", &self.identity, "--state"]);
+        command.arg(&self.states[index]);
+        grid.on_laptop(|| Process::start(grid.run, name, &mut command))
+    }
+
+    /// Kills each that has written down a step since the last look, and starts it again. The second one is spared before its
+    /// transaction is sent: if neither was, nobody would move anything for the next 256 blocks.
+    fn are_killed_after_steps(&mut self, grid: &ThreeNodes<'_>) -> Result<()> {
+        for index in 0..BOTS.len() {
+            let mut steps = steps_of(&self.states[index])?;
+            if index > 0 {
+                steps = steps.replace("\"intended\"", "");
+            }
+            if steps != self.steps[index] {
+                self.processes.remove(index).kill()?;
+                let process = self.process(grid, index)?;
+                self.processes.insert(index, process);
+                self.steps[index] = steps;
+                self.kills += 1;
+            }
+        }
+        Ok(())
     }
 
     /// The moves that they have carried out.
@@ -102,6 +134,21 @@ impl Bots {
     fn ensure_running(&mut self) -> Result<()> {
         self.processes.iter_mut().try_for_each(Process::ensure_running)
     }
+}
+
+/// How far the moves in a bot's folder are.
+fn steps_of(state: &Path) -> Result<String> {
+    let mut steps = String::new();
+    for file in fs::read_dir(state.join("moves")).into_iter().flatten() {
+        let file = file?.path();
+        if file.extension().is_some_and(|extension| extension == "json") {
+            // One that doesn't come about is struck out.
+            let Ok(text) = fs::read(file) else { continue };
+            let it: Value = serde_json::from_slice(&text)?;
+            steps += &it["step"].to_string();
+        }
+    }
+    Ok(steps)
 }
 
 fn bot(grid: &ThreeNodes<'_>, key: &str) -> Person {
@@ -174,13 +221,14 @@ fn comes_back(grid: &mut ThreeNodes<'_>, host: usize) -> Result<()> {
     })
 }
 
-/// An application of two parts; the node of `db` dies, and comes back after `db` runs elsewhere. Returns the marks of its
-/// disk before and after.
+/// An application of two parts; the node of `db` dies, and comes back after `db` runs elsewhere. `meanwhile` is done again
+/// and again until it does. Returns the marks of its disk before and after.
 fn a_node_dies(
     grid: &mut ThreeNodes<'_>,
     policy: &Value,
     prepare: fn(&ThreeNodes<'_>, &Value) -> Result<()>,
-) -> Result<(String, String)> {
+    meanwhile: fn(&mut Bots, &ThreeNodes<'_>) -> Result<()>,
+) -> Result<(String, String, Bots)> {
     Bots::are_let_in(grid)?;
     let parts = json!({ "db": part(grid, "db", 1)?, "web": part(grid, "web", 2)? });
     let shop =
@@ -197,10 +245,12 @@ fn a_node_dies(
     dies(&mut grid.nodes[dead])?;
     let moved = wait_for("the database to run on another node", MOVED_WITHIN, || {
         bots.ensure_running()?;
+        meanwhile(&mut bots, grid)?;
         Ok(runs(grid, "db")?.filter(|now| now["contract"] != db["contract"]))
     })?;
     ensure!(moved["node"] != db["node"], "it is on the dead node again");
     wait_for("a bot to write down that it runs", PAGE_WITHIN, || {
+        meanwhile(&mut bots, grid)?;
         Ok((bots.moves(grid)?.len() == 1).then_some(()))
     })?;
     let after = mark_of_db(&web, PAGE_WITHIN)?;
@@ -215,7 +265,7 @@ fn a_node_dies(
     ensure!(paid["charged_tft_1e7"] == closed["charged_tft_1e7"], "it was paid twice: {paid}");
     bots.ensure_running()?;
     ensure!(bots.moves(grid)?.len() == 1, "both bots have moved it");
-    Ok((before, after))
+    Ok((before, after, bots))
 }
 
 /// What a stolen key of a bot can't do for its owner.
@@ -268,6 +318,29 @@ fn a_stolen_key_is_worth_little(grid: &ThreeNodes<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A bot's keys open what is sealed to it, and nothing that is sealed after its owner has removed it.
+fn a_stolen_key_opens_what_is_its_own(grid: &ThreeNodes<'_>) -> Result<()> {
+    grid.asks(&grid.user, &["limits", "--rate", "1"])?;
+    let identity = grid.run.folder().join("bots.age").display().to_string();
+    let thief = bot(grid, BOTS[0].0);
+    let body_of = |contract: &Value| {
+        let shown = grid.asks(&thief, &["show", &contract.to_string(), "--identity", &identity])?;
+        Ok::<_, anyhow::Error>(text(&shown["body"])?.to_owned())
+    };
+    let db = runs(grid, "db")?.context("the database doesn't run")?;
+    ensure!(body_of(&db["contract"])?.contains(GREETING), "a bot can't read what it is to move");
+    for (key, _) in BOTS {
+        let account = parse_suri(key)?.account().to_string();
+        let removed = grid.asks(&grid.user, &["bot", "remove", &account])?;
+        ensure!(text(&removed["note"])?.contains("it may know for good"), "{removed}");
+    }
+    let later = page_deployment(&grid.image, 1);
+    let later = grid.deploys(&grid.user, 0, "later", &later, &["--no-wait"])?;
+    let body = body_of(&later["contract"])?;
+    ensure!(!body.contains(GREETING), "a removed bot reads what was sealed since: {body}");
+    Ok(())
+}
+
 /// Submits a call by proxy, which succeeds; what it calls doesn't.
 async fn is_refused(
     chain: &GridClient,
@@ -296,9 +369,11 @@ fn a_dead_nodes_contract_runs_elsewhere_and_once() -> Result<()> {
     on_a_run("heal", |run| {
         let steps = Steps::silent();
         let mut grid = ThreeNodes::start(&run, &steps)?;
-        let (before, after) = a_node_dies(&mut grid, &json!({ "without_data": true }), |_, _| Ok(()))?;
+        let policy = json!({ "without_data": true });
+        let (before, after, _) = a_node_dies(&mut grid, &policy, |_, _| Ok(()), |_, _| Ok(()))?;
         ensure!(before != after, "the disk is that of the dead node");
-        a_stolen_key_is_worth_little(&grid).context("a stolen key")
+        a_stolen_key_is_worth_little(&grid).context("a stolen key")?;
+        a_stolen_key_opens_what_is_its_own(&grid).context("a stolen age key")
     })
 }
 
@@ -309,9 +384,19 @@ fn a_database_has_the_rows_of_its_last_snapshot() -> Result<()> {
         let mut grid = ThreeNodes::start(&run, &steps)?;
         let place = run.folder().join("backups");
         fs::create_dir_all(&place)?;
-        let snapshots = json!({ "snapshots": { "place": place.display().to_string(), "every": "10s" } });
-        let (before, after) = a_node_dies(&mut grid, &snapshots, until_snapshot)?;
+        let command = json!({ "part": "shop/db", "machine": "db", "before": "echo noted > /data/noted" });
+        let snapshots = json!({ "snapshots": {
+            "place": place.display().to_string(), "every": "10s", "keep": { "last": 3 }, "commands": [command],
+        }});
+        let (before, after, bots) =
+            a_node_dies(&mut grid, &snapshots, until_snapshot, Bots::are_killed_after_steps)?;
         ensure!(before == after, "the mark was {before}, and is {after}");
+        ensure!(bots.kills > 0, "no bot was killed");
+        let (db, noted) =
+            (runs(&grid, "db")?.context("the database doesn't run")?, run.folder().join("noted"));
+        let [contract, file] = [db["contract"].to_string(), noted.display().to_string()];
+        grid.asks(&grid.user, &["cp", &contract, "db:/data/noted", &file])?;
+        ensure!(fs::read_to_string(noted)? == "noted\n", "the command ran before no snapshot");
         Ok(())
     })
 }

@@ -113,11 +113,14 @@ impl Reservation {
 fn deployment(source: &Source) -> Result<(Deployment, Vec<u8>)> {
     if !source.is_yaml
         && let Ok(deployment) = Deployment::parse(&source.text)
+        && deployment.replaces.is_none()
     {
         return Ok((deployment, source.text.clone()));
     }
     let deployment = Deployment::read_loosely(&source.json, &source.texts());
     let deployment = deployment.map_err(|rejection| source.located(rejection))?;
+    // It is of the contract that the file was copied from: a bot would restore its snapshot in the new one.
+    let deployment = Deployment { replaces: None, ..deployment };
     let body = deployment.to_body()?;
     Ok((deployment, body))
 }
@@ -227,6 +230,13 @@ workloads:
             assert_eq!(String::from_utf8(plan.body).unwrap(), JSON);
         }
         assert_eq!(reservation("a", JSON, &[]).unwrap().body, JSON.as_bytes());
+    }
+
+    #[test]
+    fn a_copy_of_what_a_bot_has_moved_replaces_nothing() {
+        let moved = JSON.replacen('{', r#"{"replaces":{"contract":7},"#, 1);
+        assert!(Deployment::parse(moved.as_bytes()).unwrap().replaces.is_some());
+        assert_eq!(String::from_utf8(reservation("a.json", &moved, &[]).unwrap().body).unwrap(), JSON);
     }
 
     #[test]

@@ -95,7 +95,11 @@ impl Rights {
              of a deployment whose rest isn't sealed"
                 .into(),
         );
-        can.push("read what you seal from now on, if its twin has a key for that".into());
+        can.push(
+            "read what you seal from now on, deployments, secrets and snapshots, if its twin has a key for that: to move a \
+             deployment, it seals it for another node"
+                .into(),
+        );
         Self { can, never }
     }
 
@@ -148,6 +152,10 @@ mod tests {
         assert!(text.contains("by ending contracts early, at most 0.12 USD an hour"), "{text}");
         assert!(text.contains("at most 1000 contracts") && text.contains("holds 0.5 TFT"), "{text}");
         assert!(text.contains("reads and changes what the disks hold"), "{text}");
+        assert!(
+            text.contains("read what you seal from now on, deployments, secrets and snapshots"),
+            "{text}"
+        );
         let (_, never) = text.split_once("it can never").unwrap();
         let expected =
             "\n  - buy traffic\n  - pay a farmer's extra fee\n  - let refills take TFT of your account";

@@ -149,6 +149,7 @@ impl Application {
             version: VERSION,
             description: part.description.clone(),
             application: Some(ApplicationPart { name: self.name.clone(), part: name.into() }),
+            replaces: None,
             secrets: part.secrets.clone(),
             workloads: part.workloads.clone(),
         }

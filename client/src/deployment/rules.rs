@@ -3,9 +3,9 @@
 
 use super::{
     ApplicationPart, CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface,
-    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PEERS, MAX_PORTS,
+    LastSnapshot, LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PEERS, MAX_PORTS,
     MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, NetworkPeer, Ports, Registry, Rejection,
-    Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine,
+    Replaces, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine,
     addresses, default_internet, default_path, default_rootfs, default_start_seconds, gateways,
     json::{Cursor, Fields},
 };
@@ -42,9 +42,10 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     if version.whole()? != VERSION {
         return Err(version.unsupported(format!("this node knows version {VERSION} only")));
     }
-    fields.only(&["version", "description", "application", "secrets", "workloads"])?;
+    fields.only(&["version", "description", "application", "replaces", "secrets", "workloads"])?;
     let description = fields.optional("description").map(|at| description(&at)).transpose()?;
     let application = fields.optional("application").map(|at| application_part(&at)).transpose()?;
+    let replaces = fields.optional("replaces").map(|at| replaces(&at)).transpose()?;
 
     let items = workloads_at.items(1..=32)?;
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
@@ -56,7 +57,7 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     check_logs(&workloads)?;
     gateways::check(&workloads)?;
     let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
-    let deployment = Deployment { version: VERSION, description, application, secrets, workloads };
+    let deployment = Deployment { version: VERSION, description, application, replaces, secrets, workloads };
     deployment.check_open_secrets()?;
     Ok(deployment)
 }
@@ -65,6 +66,20 @@ fn application_part(at: &Cursor) -> Result<ApplicationPart, Rejection> {
     let fields = at.fields()?;
     fields.only(&["name", "part"])?;
     Ok(ApplicationPart { name: name(&fields.required("name")?)?, part: name(&fields.required("part")?)? })
+}
+
+fn replaces(at: &Cursor) -> Result<Replaces, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["contract", "snapshot"])?;
+    let snapshot = fields.optional("snapshot").map(|at| last_snapshot(&at)).transpose()?;
+    Ok(Replaces { contract: fields.required("contract")?.whole()?, snapshot })
+}
+
+fn last_snapshot(at: &Cursor) -> Result<LastSnapshot, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["contract", "taken_at"])?;
+    let [contract, taken_at] = [fields.required("contract")?.whole()?, fields.required("taken_at")?.whole()?];
+    Ok(LastSnapshot { contract, taken_at })
 }
 
 /// A map of texts, or what it became when it was sealed.

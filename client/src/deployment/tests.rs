@@ -159,6 +159,21 @@ fn a_deployment_knows_its_application() {
 }
 
 #[test]
+fn a_deployment_knows_what_it_replaces() {
+    let document = with("/replaces", json!({ "contract": 7, "snapshot": { "contract": 5, "taken_at": 9 } }));
+    let deployment = parse(&document).unwrap();
+    let snapshot = Some(LastSnapshot { contract: 5, taken_at: 9 });
+    assert_eq!(deployment.replaces, Some(Replaces { contract: 7, snapshot }));
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
+    let without = parse(&with("/replaces", json!({ "contract": 7 }))).unwrap();
+    assert_eq!(without.replaces, Some(Replaces { contract: 7, snapshot: None }));
+    for (field, value) in [("contract", json!("7")), ("snapshot/taken_at", json!(-1)), ("node", json!(1))] {
+        let path = format!("/replaces/{field}");
+        assert_eq!(parse(&changed(document.clone(), &path, value)).unwrap_err().path, path);
+    }
+}
+
+#[test]
 fn environment_and_credentials_become_secrets() {
     let registry = json!({ "user": "u", "password": "sesame" });
     let open = parse(&with("/workloads/1/data/registry", registry)).unwrap();

@@ -90,6 +90,9 @@ pub enum Ask {
     Restore {
         /// Name of the volume.
         workload: String,
+        /// Whether it is refused where the volume was restored before.
+        #[serde(default, skip_serializing_if = "is_false")]
+        once: bool,
     },
     /// What a peer joins a private network of the contract with: [`Message::Network`].
     Network {
@@ -368,6 +371,9 @@ pub struct Volume {
     pub size_bytes: u64,
     /// Bytes of its content.
     pub used_bytes: u64,
+    /// Whether its content has come with an [`Ask::Restore`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restored: bool,
 }
 
 /// What a peer needs to join a private network. It reaches the node at the addresses of its peer endpoint.
@@ -474,6 +480,10 @@ pub struct Event {
     pub what: String,
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -499,6 +509,10 @@ mod tests {
             (
                 r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"tcp","port":80}}}"#,
                 Ask::Forward(Forward { workload: "web".into(), protocol: Protocol::Tcp, port: 80 }),
+            ),
+            (
+                r#"{"contract":7,"ask":{"restore":{"workload":"data"}}}"#,
+                Ask::Restore { workload: "data".into(), once: false },
             ),
         ] {
             let request = Request { contract: Some(7), ask };

@@ -7,19 +7,17 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use tfgrid_tests::{Chain, MIB, Person, asks_for_help, free_port, on_a_run_beside_others, repository};
+use tfgrid_tests::{Chain, MIB, Person, Seeded, asks_for_help, free_port, on_a_run_beside_others};
 
 const HELP: &str = "\
 Measures threebot on a chain with 10,000 nodes and 100,000 contracts.
 
 Usage: bench-cli";
 
-const NODES: &str = "10000";
-const CONTRACTS: &str = "100000";
+const NODES: u32 = 10_000;
+const CONTRACTS: u32 = 100_000;
 /// Workloads of an application: so many nodes, and so many on each.
 const PARTS: usize = 100;
 const WORKLOADS: usize = 10;
@@ -35,7 +33,7 @@ fn main() -> Result<()> {
     on_a_run_beside_others("bench-cli", |run| {
         // A block each second, and each final: what is counted is blocks.
         let chain = Chain::start(&run, free_port()?, Some("interval=1000"))?;
-        let _grid = Seeded::start(&chain)?;
+        let _grid = Seeded::start(&chain, NODES, CONTRACTS)?;
         let user = Person::new("//Bob", &chain.url(), run.folder());
         let file = run.folder().join("application.json");
         fs::write(&file, application().to_string())?;
@@ -83,34 +81,4 @@ fn application() -> Value {
     let part = |n| (format!("part-{n}"), json!({ "workloads": workloads }));
     let parts: BTreeMap<String, Value> = (0..PARTS).map(part).collect();
     json!({ "version": 1, "name": "large", "spread": "node", "parts": parts })
-}
-
-/// A grid that isn't there but on the chain; its nodes send heartbeats until it is dropped.
-struct Seeded(Child);
-
-impl Seeded {
-    fn start(chain: &Chain) -> Result<Self> {
-        let scripts = repository().join("explorer/tests");
-        let mut seeding = Command::new("node");
-        seeding.arg(scripts.join("seed.mjs")).arg(chain.url());
-        let child = seeding.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("can't run node")?;
-        let mut seeded = Self(child);
-        let output = seeded.0.stdout.take().context("the seeding has no output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        ensure!(line.starts_with('{'), "the grid isn't seeded: {line:?}");
-        let mut copying = Command::new("node");
-        let copied =
-            copying.arg(scripts.join("simulate.mjs")).args([&*chain.url(), NODES, CONTRACTS]).status()?;
-        ensure!(copied.success(), "nodes and contracts weren't copied");
-        Ok(seeded)
-    }
-}
-
-impl Drop for Seeded {
-    fn drop(&mut self) {
-        // It ends by itself once nobody holds its input.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

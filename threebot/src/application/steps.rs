@@ -106,6 +106,8 @@ fn fields(state: &State, with_secrets: bool) -> BTreeMap<String, Value> {
         if !with_secrets {
             fields.remove("secrets");
         }
+        // A bot has written it, and no file has it.
+        fields.remove("replaces");
         if let Some(Value::Array(workloads)) = fields.get_mut("workloads").map(Value::take) {
             fields.insert("workloads".into(), by_name(workloads));
         }

@@ -22,6 +22,11 @@ use tfgrid_client::{
     },
 };
 
+/// What removing a bot doesn't undo.
+const KNOWN: &str = "\
+what it could read it may know for good: change secrets and passwords that were sealed to it, seal what runs anew with \
+`threebot update`, and remove its device with `threebot device remove`";
+
 #[derive(Subcommand)]
 pub enum Bot {
     /// Let an account manage your contracts within your limits; it moves no money (holds a deposit)
@@ -40,6 +45,8 @@ Example:
         consent: Consent,
     },
     /// Let an account manage your contracts no more; the contracts go on
+    ///
+    /// What it could read it may know for good: change secrets that were sealed to it.
     Remove {
         /// The bot's account, SS58
         #[arg(value_parser = parse_account)]
@@ -61,6 +68,7 @@ impl Bot {
             Self::Remove { .. } | Self::List => None,
         };
         let bots = at.bots_of(session.account()?).await?;
+        let note = matches!(self, Self::Remove { .. }).then_some(KNOWN);
         match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
@@ -93,7 +101,13 @@ impl Bot {
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
-        let list = || format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text());
+        answer["note"] = json!(note);
+        let list = || {
+            let lines =
+                [note.map(ToOwned::to_owned), Some(text(&bots, &limits::text(&limits))), Some(rights.text())];
+            lines.into_iter().flatten().collect::<Vec<_>>().join("
+")
+        };
         Ok(Answer::new(added.unwrap_or_else(list), answer))
     }
 }

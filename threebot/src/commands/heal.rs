@@ -295,6 +295,7 @@ mod tests {
             why: "node 3 drains".into(),
             rate: 1,
             body_hash: String::new(),
+            is_alone: false,
             newest: 9,
             block: 1,
             at: 0,

@@ -47,7 +47,8 @@ impl Restore {
         );
         self.consent.ask_offline(global.json, &what)?;
         let connected = self.target.connect(global).await?;
-        let restored = restore(&connected.peer, place, &keys, &self.snapshot, contract, workload).await;
+        let restored =
+            restore(&connected.peer, place, &keys, &self.snapshot, (contract, workload), false).await;
         connected.done(Ok(())).await?;
         let bytes = restored?.bytes;
         let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, size_text(bytes));

@@ -2,11 +2,11 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Seen, Snapshots, Step, Teller,
-    Wanted,
-    decide::{Next, decide, next, outcome},
+    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Release, Seen, Snapshots,
+    Step, Teller, Wanted,
+    decide::{Next, awaiting, decide, next, outcome},
 };
-use crate::{output::message, time::stretch};
+use crate::{output::message, snapshot::Around, time::stretch};
 use anyhow::{Result, anyhow};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -163,7 +163,7 @@ impl<S: Snapshots> Healer<S> {
                 }
                 Next::Wait => {}
                 Next::Reached(step) => self.reach(it, step, seen.now)?,
-                Next::Restore { from, to } => self.start(Job::Restore { from, to }, seen.now),
+                Next::Restore(job) => self.start(job, seen.now),
                 Next::Lost => {
                     self.journal.strike(old)?;
                     self.tell(
@@ -174,6 +174,9 @@ impl<S: Snapshots> Healer<S> {
                     )?;
                 }
             }
+        }
+        for job in awaiting(seen, &self.policy, &self.journal.memory) {
+            self.start(job, seen.now);
         }
         Ok(())
     }
@@ -190,11 +193,20 @@ impl<S: Snapshots> Healer<S> {
     }
 
     fn start(&mut self, job: Job, now: UnixSeconds) {
+        let around = self.around(job);
         if self.is_due(job.contract(), now)
             && let Some(jobs) = &mut self.jobs
         {
-            jobs.start(job);
+            jobs.start(job, around);
         }
+    }
+
+    /// The policy's commands for a snapshot that is taken.
+    fn around(&self, job: Job) -> Option<Around> {
+        let (Job::Take(contract), Some(schedule)) = (job, &self.policy.snapshots) else { return None };
+        let memory = &self.journal.memory;
+        let part = memory.copies.get(&contract)?.part.as_ref();
+        schedule.around(part, &memory.line_of(contract))
     }
 
     /// Reads now and then which snapshots there are.
@@ -225,14 +237,16 @@ impl<S: Snapshots> Healer<S> {
         for (job, done) in ended {
             let contract = job.contract();
             match (job, done) {
-                (Job::Take(_), Ok(())) => {
-                    self.journal.memory.snapshots.insert(contract, now);
+                (Job::Take(_), Ok(taken)) => {
+                    self.journal.memory.snapshots.insert(contract, taken);
                 }
-                (Job::Restore { from, .. }, Ok(())) => {
+                (Job::Restore { from, .. }, Ok(_)) => {
+                    self.journal.note_restored(contract)?;
                     let its = |it: &&Move| it.step == Step::Created { new: contract };
                     if let Some(it) = self.journal.memory.moves.values().find(its).cloned() {
                         self.reach(it, Step::Done { new: contract }, now)?;
                     }
+                    let from = from.contract;
                     let text =
                         format!("contract {contract} has what the last snapshot of contract {from} had");
                     self.tell(now, "restored", Some(contract), text)?;
@@ -240,7 +254,7 @@ impl<S: Snapshots> Healer<S> {
                 (_, Err(error)) => {
                     self.put_off(contract, now);
                     let what = match job {
-                        Job::Take(_) => "no snapshot was taken of",
+                        Job::Take(_) => "a snapshot failed of",
                         Job::Restore { .. } => "nothing was restored into",
                     };
                     self.tell(
@@ -311,7 +325,9 @@ impl<S: Snapshots> Healer<S> {
     fn begin(&mut self, order: &Order, seen: &Seen) -> Result<()> {
         let Order { wanted, from, to, body, rate, .. } = order;
         let old = wanted.contract;
-        let newest = self.journal.memory.copies.keys().next_back().copied().unwrap_or(0);
+        let memory = &self.journal.memory;
+        let newest = memory.copies.keys().next_back().copied().unwrap_or(0);
+        let empty = memory.copies.get(&old).map(|kept| memory.unsaved(kept).join(", ")).unwrap_or_default();
         let it = Move {
             old,
             from: *from,
@@ -319,6 +335,7 @@ impl<S: Snapshots> Healer<S> {
             why: wanted.why.clone(),
             rate: *rate,
             body_hash: hex::encode(body.hash().0),
+            is_alone: wanted.release == Release::Alone,
             newest,
             block: seen.block,
             at: seen.now,
@@ -326,7 +343,13 @@ impl<S: Snapshots> Healer<S> {
         };
         self.journal.note(it)?;
         let text = format!("{}: contract {old} is moved to node {to}", wanted.why);
-        self.tell(seen.now, "moving", Some(old), text)
+        self.tell(seen.now, "moving", Some(old), text)?;
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let text =
+            format!("contract {old} is moved without what is in its volumes {empty}: there is no snapshot");
+        self.tell(seen.now, "empty", Some(old), text)
     }
 
     /// Writes down which moves of a final transaction were carried out.

@@ -38,10 +38,10 @@ use tfgrid_client::{
             tfgrid_runtime::{RuntimeCall, configs::proxies::ProxyType},
         },
     },
-    deployment::{Application, Deployment, MAX_BODY_BYTES, Secrets},
+    deployment::{Application, Deployment, MAX_BODY_BYTES, Replaces, Secrets},
     error::SubmitError,
     primitives::{
-        Body, ContractId, NodeId, TwinId, UsdRate,
+        Body, ContractId, NodeId, TwinId,
         net::Subnet as Range,
         views::{ClosedContract, ContractStatus, NodeFilter, Target, TwinContract},
     },
@@ -219,7 +219,7 @@ impl Chain {
     async fn order(
         &self,
         at: &GridAt,
-        wanted: Wanted,
+        mut wanted: Wanted,
         seen: &mut Seen,
         market: &mut Market,
         journal: &Journal,
@@ -248,16 +248,21 @@ impl Chain {
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
+        if wanted.release == Release::Name && self.is_alone(at, contract).await? {
+            wanted.release = Release::Alone;
+        }
         let name_rate = match wanted.release {
-            Release::Cancel => 0,
-            Release::Name => price_of_name(at, contract).await?,
+            Release::Cancel | Release::Alone => 0,
+            Release::Name => at.quote_name().await?.context("names have no price")?,
         };
         let all = seen.rate.saturating_add(name_rate.into());
         if let Some(refusal) = too_dear(policy, rate, before, all) {
             bail!(refusal);
         }
         let recipients = keys.recipients().context("can't seal the body")?;
-        let body = resealed(body, key, &recipients, self.link()?.number)?;
+        let snapshot = journal.memory.last_snapshot(contract).filter(|_| kept.has_data());
+        let replaces = Replaces { contract, snapshot };
+        let body = resealed(&body, key, &recipients, self.link()?.number, replaces)?;
         seen.rate = all.saturating_sub(before.into()).saturating_add(rate.into());
         seen.open.insert(contract, Open { node: to, phase: Phase::Created, rate });
         market.take(to, &kept.resources, kept.public_ips);
@@ -272,6 +277,25 @@ impl Chain {
             rate,
             name_rate,
         })
+    }
+
+    /// Whether somebody else has the name for a closed contract, and no other bot of the owner's acts on it.
+    ///
+    /// # Errors
+    /// If one may, or has.
+    async fn is_alone(&self, at: &GridAt, contract: ContractId) -> Result<bool> {
+        let name = name_for(contract);
+        let Some(other) = at.contract_of_name(&name).await? else { return Ok(false) };
+        let is_own = at.contract(other).await?.is_some_and(|record| record.twin == self.twin);
+        ensure!(!is_own, "another bot has moved it");
+        let bots = at.bots_of(self.link()?.owner).await?;
+        ensure!(
+            bots.len() == 1,
+            "somebody has the name {name}, with contract {other}, by which {} bots would know who moves it: deploy it \
+             anew, or let it be moved by one bot alone",
+            bots.len()
+        );
+        Ok(true)
     }
 }
 
@@ -369,11 +393,12 @@ fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
 fn calls(order: &Order) -> Vec<RuntimeCall> {
     let Order { wanted, to, body, networks, resources, public_ips, rate, name_rate, .. } = order;
     let first = match wanted.release {
-        Release::Cancel => cancelling(wanted.contract),
-        Release::Name => RuntimeCall::Contracts(Call::create_name_contract {
+        Release::Cancel => Some(cancelling(wanted.contract)),
+        Release::Name => Some(RuntimeCall::Contracts(Call::create_name_contract {
             name: BoundedVec(name_for(wanted.contract).into_bytes()),
             max_usd_rate: *name_rate,
-        }),
+        })),
+        Release::Alone => None,
     };
     let network = |(name, subnet): &(String, Range)| Network {
         name: BoundedVec(name.clone().into_bytes()),
@@ -392,7 +417,7 @@ fn calls(order: &Order) -> Vec<RuntimeCall> {
         traffic_gb: 0,
         max_usd_rate: *rate,
     };
-    vec![first, RuntimeCall::Contracts(create)]
+    first.into_iter().chain([RuntimeCall::Contracts(create)]).collect()
 }
 
 /// The open node contracts, and the names by the closed contracts that they are for.
@@ -415,20 +440,6 @@ fn sorted(own: &[TwinContract]) -> (BTreeMap<ContractId, Open>, BTreeMap<Contrac
         }
     }
     (open, names)
-}
-
-/// What the name for a closed contract costs, in 1e-10 USD per hour.
-///
-/// # Errors
-/// If somebody has it.
-async fn price_of_name(at: &GridAt, contract: ContractId) -> Result<UsdRate> {
-    let name = name_for(contract);
-    if let Some(other) = at.contract_of_name(&name).await? {
-        bail!(
-            "somebody has the name {name}, with contract {other}, so that it can't be moved only once: deploy it anew"
-        );
-    }
-    at.quote_name().await?.context("names have no price")
 }
 
 /// Whether a copy is of what the contract reserves now, and was opened: the bot may have another key by now.
@@ -476,7 +487,12 @@ fn kept(own: &TwinContract, hash: String, body: &Body<Vec<u8>>, key: Option<&Sea
         public_ips: *public_ips,
         body_hash: hash,
         part: part.map(|part| PartName { application: part.name, part: part.part }),
-        has_data: deployment.as_ref().is_some_and(|deployment| deployment.volumes().next().is_some()),
+        volumes: deployment
+            .iter()
+            .flat_map(Deployment::volumes)
+            .map(|(_, name, _)| name.to_owned())
+            .collect(),
+        replaces: deployment.as_ref().and_then(|deployment| deployment.replaces),
         is_readable: deployment.as_ref().is_some_and(has_open_secrets),
         since: 0,
     })
@@ -490,39 +506,50 @@ fn clear(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Vec<u8>> {
     }
 }
 
-/// A body with all that is sealed of it sealed to these keys. A plain one ends with so many spaces: so bodies of two bots
-/// differ, and each knows the contracts that it has made.
+/// A body that says what it replaces, with all that is sealed of it sealed to these keys. A plain one ends with so many
+/// spaces: so bodies of two bots differ, and each knows the contracts that it has made.
 fn resealed(
-    body: Body<Vec<u8>>,
+    body: &Body<Vec<u8>>,
     key: Option<&SealKey>,
     recipients: &[Recipient],
     number: usize,
+    replaces: Replaces,
 ) -> Result<Body<Vec<u8>>> {
-    let text = clear(&body, key)?;
-    if matches!(body, Body::Sealed(_)) {
-        return Ok(Body::Sealed(seal(&text, recipients)?));
-    }
-    let deployment = Deployment::parse(&text)?;
-    let mut text = match &deployment.secrets {
-        Some(Secrets::Sealed(_)) => {
-            let open = deployment.with_open_secrets(key.context(NO_KEY)?)?;
-            open.with_sealed_secrets(recipients)?.to_body()?
+    let deployment = Deployment::parse(&clear(body, key)?)?;
+    let with = |replaces| -> Result<Body<Vec<u8>>> {
+        let deployment = Deployment { replaces, ..deployment.clone() };
+        if matches!(body, Body::Sealed(_)) {
+            return Ok(Body::Sealed(seal(&deployment.to_body()?, recipients)?));
         }
-        _ => text,
+        let mut text = match &deployment.secrets {
+            Some(Secrets::Sealed(_)) => {
+                let open = deployment.with_open_secrets(key.context(NO_KEY)?)?;
+                open.with_sealed_secrets(recipients)?.to_body()?
+            }
+            _ => deployment.to_body()?,
+        };
+        text.extend(repeat_n(b' ', number.min(MAX_BODY_BYTES.saturating_sub(text.len()))));
+        Ok(Body::Plain(text))
     };
-    let length = text.trim_ascii_end().len();
-    text.truncate(length);
-    text.extend(repeat_n(b' ', number.min(MAX_BODY_BYTES.saturating_sub(length))));
-    Ok(Body::Plain(text))
+    // One that is too long with it is moved without.
+    with(Some(replaces)).or_else(|_| with(None))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use tfgrid_client::primitives::Resources;
 
     const PLAIN: &[u8] = br#"{"version":1,"application":{"name":"shop","part":"db"},"workloads":[
         {"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
+
+    const REPLACES: Replaces = Replaces { contract: 7, snapshot: None };
+
+    /// What is moved, as [`REPLACES`] says.
+    fn moved(text: &[u8]) -> Deployment {
+        Deployment { replaces: Some(REPLACES), ..Deployment::parse(text).unwrap() }
+    }
 
     fn key(byte: u8) -> SealKey {
         SealKey::new(&[byte; 32]).unwrap()
@@ -540,10 +567,11 @@ mod tests {
     fn a_body_is_sealed_to_the_new_nodes_keys() {
         let (bot, node) = (key(1), key(2));
         let sealed = Body::Sealed(seal(PLAIN, &[bot.recipient()]).unwrap());
-        let moved = resealed(sealed.clone(), Some(&bot), &[node.recipient(), bot.recipient()], 1).unwrap();
-        assert_eq!(clear(&moved, Some(&node)).unwrap(), PLAIN);
-        assert!(resealed(sealed.clone(), None, &[node.recipient()], 1).is_err());
-        assert!(resealed(sealed, Some(&node), &[node.recipient()], 1).is_err());
+        let keys = [node.recipient(), bot.recipient()];
+        let anew = resealed(&sealed, Some(&bot), &keys, 1, REPLACES).unwrap();
+        assert_eq!(Deployment::parse(&clear(&anew, Some(&node)).unwrap()).unwrap(), moved(PLAIN));
+        assert!(resealed(&sealed, None, &[node.recipient()], 1, REPLACES).is_err());
+        assert!(resealed(&sealed, Some(&node), &[node.recipient()], 1, REPLACES).is_err());
     }
 
     #[test]
@@ -553,29 +581,51 @@ mod tests {
         let text = text.replace("\"workloads\"", "\"secrets\":{\"db\":\"sesame\"},\"workloads\"");
         let open = Deployment::parse(text.as_bytes()).unwrap();
         let body = Body::Plain(open.with_sealed_secrets(&[bot.recipient()]).unwrap().to_body().unwrap());
-        let moved = resealed(body.clone(), Some(&bot), &[node.recipient()], 1).unwrap();
-        let Body::Plain(text) = moved else { panic!("it is sealed") };
-        assert_eq!(Deployment::parse(&text).unwrap().with_open_secrets(&node).unwrap(), open);
-        assert!(resealed(body, None, &[node.recipient()], 1).is_err());
+        let anew = resealed(&body, Some(&bot), &[node.recipient()], 1, REPLACES).unwrap();
+        let Body::Plain(anew) = anew else { panic!("it is sealed") };
+        let anew = Deployment::parse(&anew).unwrap().with_open_secrets(&node).unwrap();
+        assert_eq!(anew, moved(text.as_bytes()));
+        assert!(resealed(&body, None, &[node.recipient()], 1, REPLACES).is_err());
     }
 
     #[test]
     fn plain_bodies_of_two_bots_differ_in_nothing_that_counts() {
-        let of = |number| match resealed(Body::Plain(PLAIN.to_vec()), None, &[], number).unwrap() {
-            Body::Plain(text) => text,
-            Body::Sealed(_) => panic!("it is sealed"),
+        let again = |text: Vec<u8>, number| match resealed(&Body::Plain(text), None, &[], number, REPLACES) {
+            Ok(Body::Plain(text)) => text,
+            other => panic!("{other:?}"),
         };
+        let of = |number| again(PLAIN.to_vec(), number);
         assert_ne!(of(1), of(2));
-        let again = resealed(Body::Plain(of(2)), None, &[], 1).unwrap();
-        assert_eq!(again, Body::Plain(of(1)));
-        assert_eq!(Deployment::parse(&of(1)).unwrap(), Deployment::parse(PLAIN).unwrap());
+        assert_eq!(again(of(2), 1), of(1));
+        assert_eq!(Deployment::parse(&of(1)).unwrap(), moved(PLAIN));
+    }
+
+    #[test]
+    fn a_body_without_room_for_what_it_replaces_is_moved() {
+        let with_env = |last: usize| {
+            let texts = ('A'..='H')
+                .map(|name| (name.to_string(), "x".repeat(if name == 'H' { last } else { 1_010 })));
+            let data = json!({
+                "image": "docker.io/library/busybox:1.36", "cpu": 1, "memory": 134_217_728,
+                "env": texts.collect::<BTreeMap<_, _>>(),
+            });
+            let machine = json!({ "name": "m", "type": "zmachine", "data": data });
+            let text = json!({ "version": 1, "workloads": [machine] }).to_string();
+            Deployment::parse(text.as_bytes()).unwrap()
+        };
+        let full = with_env(1 + MAX_BODY_BYTES - with_env(1).to_body().unwrap().len());
+        let body = Body::Plain(full.to_body().unwrap());
+        assert_eq!(resealed(&body, None, &[], 1, REPLACES).unwrap(), body);
     }
 
     #[test]
     fn what_is_remembered_follows_from_the_body() {
         let own = contract(7, on_node(), ContractStatus::Created);
         let found = kept(&own, "00".into(), &Body::Plain(PLAIN.to_vec()), None).unwrap();
-        assert!(found.has_data && found.is_readable && is_whole(&found, &own.target));
+        assert!(found.is_readable && is_whole(&found, &own.target));
+        assert!(found.volumes == ["data".to_owned()].into() && found.replaces.is_none());
+        let moved = Body::Plain(moved(PLAIN).to_body().unwrap());
+        assert_eq!(kept(&own, "00".into(), &moved, None).unwrap().replaces, Some(REPLACES));
         let unread = Kept { is_readable: false, ..found.clone() };
         assert!(!is_whole(&unread, &own.target), "it is read again, by the key that there is now");
         assert_eq!(found.part.unwrap().part, "db");
@@ -614,6 +664,7 @@ mod tests {
             rate: 5,
             name_rate: 6,
         };
+        assert_eq!(calls(&order(Release::Alone)).len(), 1);
         let first = |release| calls(&order(release)).into_iter().next().unwrap();
         assert!(matches!(first(Release::Cancel), RuntimeCall::Contracts(Call::cancel { contract: 7, .. })));
         let RuntimeCall::Contracts(Call::create_name_contract { name, max_usd_rate }) = first(Release::Name)

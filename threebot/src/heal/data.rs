@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Snapshots of contracts' volumes, taken and restored beside the rounds.
 
-use super::Schedule;
+use super::{Retention, Saved, Schedule};
 use crate::{
     peer::connected,
-    snapshot::{Keys, Place, Snapshot, list, restore, start_all, take},
+    snapshot::{Around, Keys, Place, Snapshot, list, remove, restore, start_all, take},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tfgrid_client::{
     GridAt, GridClient,
+    deployment::LastSnapshot,
     peer::Device,
     primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
     sealing::{Recipient, SealKey},
 };
-use tokio::{sync::Mutex, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
 /// How many are taken at the same time, and how many restored.
 const MAX_JOBS: usize = 4;
@@ -29,22 +29,30 @@ const DONE_WITHIN: Duration = Duration::from_secs(6 * 3_600);
 /// Seconds by which a snapshot's time may be ahead: it is that of whoever took it.
 const MAX_AHEAD: u64 = 300;
 
+/// When snapshots of a contract's volumes were taken.
+pub type Times = BTreeMap<String, UnixSeconds>;
+
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
-    /// When the last one of each contract was taken.
-    fn all(&self) -> impl Future<Output = Result<BTreeMap<ContractId, UnixSeconds>>> + Send;
+    /// Those that there are.
+    fn all(&self) -> impl Future<Output = Result<Saved>> + Send;
 
-    fn take(&self, contract: ContractId) -> impl Future<Output = Result<()>> + Send;
+    /// Takes one of each volume of a contract; returns when.
+    fn take(
+        &self,
+        contract: ContractId,
+        around: Option<Around>,
+    ) -> impl Future<Output = Result<Times>> + Send;
 
-    /// Puts the last one of `from` in place of the content of `to`.
-    fn restore(&self, from: ContractId, to: ContractId) -> impl Future<Output = Result<()>> + Send;
+    /// Puts the last one of `from` in place of the content of `to`, unless that has been done.
+    fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What is done for one contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
     Take(ContractId),
-    Restore { from: ContractId, to: ContractId },
+    Restore { from: LastSnapshot, to: ContractId },
 }
 
 impl Job {
@@ -61,7 +69,7 @@ pub struct Jobs<S> {
     pub snapshots: S,
     within: Duration,
     running: BTreeSet<Job>,
-    tasks: JoinSet<(Job, Result<()>)>,
+    tasks: JoinSet<(Job, Result<Times>)>,
 }
 
 impl<S: Snapshots> Jobs<S> {
@@ -69,8 +77,8 @@ impl<S: Snapshots> Jobs<S> {
         Self { snapshots, within: DONE_WITHIN, running: BTreeSet::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a job, unless it or too many others of its kind run.
-    pub fn start(&mut self, job: Job) {
+    /// Starts a job, unless it or too many others of its kind run; what is taken, with these commands.
+    pub fn start(&mut self, job: Job, around: Option<Around>) {
         let of_kind = self.running.iter().filter(|other| discriminant(*other) == discriminant(&job)).count();
         if of_kind >= MAX_JOBS || !self.running.insert(job) {
             return;
@@ -79,8 +87,8 @@ impl<S: Snapshots> Jobs<S> {
         self.tasks.spawn(async move {
             let doing = async {
                 match job {
-                    Job::Take(contract) => snapshots.take(contract).await,
-                    Job::Restore { from, to } => snapshots.restore(from, to).await,
+                    Job::Take(contract) => snapshots.take(contract, around).await,
+                    Job::Restore { from, to } => snapshots.restore(from, to).await.map(|()| Times::new()),
                 }
             };
             let done = timeout(within, doing).await;
@@ -88,8 +96,8 @@ impl<S: Snapshots> Jobs<S> {
         });
     }
 
-    /// The jobs that have ended since the last call.
-    pub fn ended(&mut self) -> Vec<(Job, Result<()>)> {
+    /// The jobs that have ended since the last call, with the snapshots that were taken.
+    pub fn ended(&mut self) -> Vec<(Job, Result<Times>)> {
         let mut ended = Vec::new();
         while let Some(task) = self.tasks.try_join_next() {
             match task {
@@ -113,10 +121,9 @@ pub struct Volumes {
     twin: TwinId,
     device: Device,
     place: Place,
+    keep: Option<Retention>,
     identity: SealKey,
     is_json: bool,
-    /// What needn't be restored again where another volume of its contract couldn't be: it has changed since.
-    restored: Arc<Mutex<BTreeSet<(ContractId, String)>>>,
 }
 
 impl Volumes {
@@ -129,8 +136,7 @@ impl Volumes {
         is_json: bool,
     ) -> Result<Self> {
         let place = schedule.place.parse().context("snapshots.place of the policy")?;
-        let restored = Arc::default();
-        Ok(Self { urls, twin, device, place, identity, is_json, restored })
+        Ok(Self { urls, twin, device, place, keep: schedule.keep, identity, is_json })
     }
 
     /// The chain at a finalized block, from the first endpoint that answers.
@@ -159,41 +165,56 @@ impl Volumes {
 }
 
 impl Snapshots for Volumes {
-    async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
-        let mut last = BTreeMap::new();
-        // The newest of a contract's last, whichever volume it is of.
+    async fn all(&self) -> Result<Saved> {
+        let mut last = Saved::new();
+        // They are in the order of times: the last one of each volume stays.
         for snapshot in list(&self.place, None).await?.into_iter().filter(|it| has_come(it, now())) {
-            let at: &mut UnixSeconds = last.entry(snapshot.contract).or_default();
-            *at = (*at).max(snapshot.taken_at().unwrap_or_default());
+            let at = snapshot.taken_at().unwrap_or_default();
+            last.entry(snapshot.contract).or_default().insert(snapshot.workload, at);
         }
         Ok(last)
     }
 
-    async fn take(&self, contract: ContractId) -> Result<()> {
+    async fn take(&self, contract: ContractId, around: Option<Around>) -> Result<Times> {
         let at = self.at().await?;
         let keys = self.keys(&at, contract).await?;
         let node = connected(&at, contract, &self.device, self.is_json).await?;
-        let taken = take(&node.peer, &self.device, contract, None, &self.place, &keys, None).await;
+        let taken = take(&node.peer, &self.device, contract, None, &self.place, &keys, around.as_ref()).await;
         node.done(Ok(())).await?;
-        taken.map(|_| ())
+        let taken = taken?.into_iter().map(|taken| taken.snapshot);
+        let times =
+            taken.filter_map(|snapshot| Some((snapshot.workload.clone(), snapshot.taken_at()?))).collect();
+        let Some(keep) = self.keep else { return Ok(times) };
+        let mut all = list(&self.place, Some(contract)).await?;
+        all.retain(|snapshot| has_come(snapshot, now()));
+        for old in keep.past(&all, now()) {
+            let removed = remove(&self.place, &keys, old).await;
+            removed.with_context(|| format!("it was taken, but the old snapshot {old} isn't removed"))?;
+        }
+        Ok(times)
     }
 
-    async fn restore(&self, from: ContractId, to: ContractId) -> Result<()> {
+    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<()> {
         let at = self.at().await?;
         let keys = self.keys(&at, to).await?;
-        // In the order of times: the last one of each volume stays.
-        let all = list(&self.place, Some(from)).await?;
-        let all = all.into_iter().filter(|it| has_come(it, now()));
-        let volumes: BTreeMap<String, Snapshot> =
-            all.map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
+        let all = list(&self.place, Some(from.contract)).await?;
+        let volumes = last_of_each(all, now());
+        let newest = volumes.values().filter_map(Snapshot::taken_at).max();
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
+            let there = node.peer.volumes(to).await?;
             for (workload, snapshot) in &volumes {
-                let volume = (to, workload.clone());
-                if !self.restored.lock().await.contains(&volume) {
-                    restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
-                    self.restored.lock().await.insert(volume);
+                // Without the mark, nobody has restored it, and nothing in it is newer.
+                if there.get(workload).is_none_or(|volume| volume.restored) {
+                    continue;
                 }
+                ensure!(
+                    newest >= Some(from.taken_at),
+                    "the last snapshot of contract {} isn't in {}: a bot with another place has taken it",
+                    from.contract,
+                    self.place
+                );
+                restore(&node.peer, &self.place, &keys, snapshot, (to, workload.as_str()), true).await?;
             }
             // A bot that was killed in the middle has left them stopped.
             start_all(&node.peer, to).await
@@ -202,6 +223,12 @@ impl Snapshots for Volumes {
         node.done(Ok(())).await?;
         restored
     }
+}
+
+/// The last snapshot of each volume, of those that are in the order of times.
+fn last_of_each(all: Vec<Snapshot>, now: UnixSeconds) -> BTreeMap<String, Snapshot> {
+    let all = all.into_iter().filter(|it| has_come(it, now));
+    all.map(|snapshot| (snapshot.workload.clone(), snapshot)).collect()
 }
 
 fn now() -> UnixSeconds {
@@ -223,21 +250,21 @@ mod tests {
     struct Held(&'static Semaphore);
 
     impl Snapshots for Held {
-        async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
-            Ok(BTreeMap::new())
+        async fn all(&self) -> Result<Saved> {
+            Ok(Saved::new())
         }
 
-        async fn take(&self, _: ContractId) -> Result<()> {
+        async fn take(&self, _: ContractId, _: Option<Around>) -> Result<Times> {
             self.0.acquire().await?.forget();
-            Ok(())
+            Ok(Times::new())
         }
 
-        async fn restore(&self, _: ContractId, _: ContractId) -> Result<()> {
+        async fn restore(&self, _: LastSnapshot, _: ContractId) -> Result<()> {
             Err(anyhow!("it is damaged"))
         }
     }
 
-    async fn ended(jobs: &mut Jobs<Held>) -> Vec<(Job, Result<()>)> {
+    async fn ended(jobs: &mut Jobs<Held>) -> Vec<(Job, Result<Times>)> {
         let waiting = async {
             loop {
                 let ended = jobs.ended();
@@ -254,20 +281,21 @@ mod tests {
     async fn so_many_jobs_run_at_once_and_each_once() {
         let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
         let mut jobs = Jobs::new(Held(gate));
-        jobs.start(Job::Restore { from: 1, to: 2 });
+        let restore = Job::Restore { from: LastSnapshot { contract: 1, taken_at: 0 }, to: 2 };
+        jobs.start(restore, None);
         let failed = ended(&mut jobs).await;
         assert!(failed[0].0.contract() == 2 && failed[0].1.is_err());
         for contract in [7, 7, 8, 9, 10, 11] {
-            jobs.start(Job::Take(contract));
+            jobs.start(Job::Take(contract), None);
         }
         assert_eq!(jobs.running.len(), MAX_JOBS);
         assert!(!jobs.running.contains(&Job::Take(11)));
         gate.add_permits(1);
         assert!(ended(&mut jobs).await[0].1.is_ok());
         assert_eq!(jobs.running.len(), MAX_JOBS - 1);
-        jobs.start(Job::Take(11));
-        jobs.start(Job::Restore { from: 1, to: 2 });
-        assert!(jobs.running.contains(&Job::Restore { from: 1, to: 2 }), "it waits for no snapshot");
+        jobs.start(Job::Take(11), None);
+        jobs.start(restore, None);
+        assert!(jobs.running.contains(&restore), "it waits for no snapshot");
     }
 
     #[test]
@@ -283,7 +311,7 @@ mod tests {
     async fn a_job_that_does_not_end_is_given_up() {
         let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
         let mut jobs = Jobs { within: Duration::from_millis(1), ..Jobs::new(Held(gate)) };
-        jobs.start(Job::Take(7));
+        jobs.start(Job::Take(7), None);
         let (_, done) = jobs.tasks.join_next().await.unwrap().unwrap();
         assert!(done.unwrap_err().to_string().contains("isn't done within"));
     }

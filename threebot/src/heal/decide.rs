@@ -5,7 +5,7 @@
 //! batch of a second bot fails. Where the chain has closed it already, the batch takes the name `heal-ID` on the
 //! gateways, which only one batch gets, and which stays until nobody acts on this closing any more.
 
-use super::{Kept, Memory, Move, Policy, Step};
+use super::{Job, Kept, Memory, Move, Policy, Step};
 use crate::time::stretch;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,8 @@ const NAME_LEEWAY: u64 = 3_600;
 const TRANSACTION_BLOCKS: u64 = 256;
 /// How old a snapshot is at most with which a contract leaves a node that drains, in seconds.
 const BEFORE_LEAVING: u64 = 3_600;
+/// How long a contract is left to the bot that has moved it, in seconds: two would stop and start its machines by turns.
+const LEFT_TO_ITS_BOT: u64 = 900;
 const DAY: u64 = 24 * 3_600;
 
 /// What begins the names that keep a closed contract from being moved twice.
@@ -94,6 +96,8 @@ pub enum Release {
     Cancel,
     /// The chain has closed it: the name for it is taken.
     Name,
+    /// The same where somebody else has the name, and the owner has no other bot.
+    Alone,
 }
 
 /// A contract that is to be moved.
@@ -204,8 +208,8 @@ fn is_snapshot_due(
     open: &Open,
     age: u64,
 ) -> bool {
-    let is_taken = policy.snapshots.is_some() && kept.has_data && open.phase == Phase::Running;
-    let last = memory.snapshots.get(&kept.contract).copied().unwrap_or(kept.since);
+    let is_taken = policy.snapshots.is_some() && kept.has_data() && open.phase == Phase::Running;
+    let last = memory.saved_at(kept).unwrap_or(kept.since);
     // What hasn't got its content yet has nothing to keep.
     is_taken
         && !is_excluded(policy, kept)
@@ -226,7 +230,9 @@ fn of_closed(
     let Some(fault) = fault_of_node(closed, contract, memory).filter(|_| !is_late) else {
         return Some(Decision::Forget(contract));
     };
-    if memory.moves.contains_key(&contract) || seen.names.contains_key(&contract) {
+    let replaces = |other: &Kept| other.replaces.is_some_and(|it| it.contract == contract);
+    let is_replaced = || memory.copies.values().any(replaces);
+    if memory.moves.contains_key(&contract) || seen.names.contains_key(&contract) || is_replaced() {
         return None;
     }
     let twin_of = |other: &&Kept| {
@@ -281,6 +287,11 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
     let line = memory.line_of(contract);
     let is_recent = |it: &&Move| line.contains(&it.old) && seen.now.saturating_sub(it.at) < DAY;
     let moves = memory.moves.values().filter(is_recent).count();
+    let unsaved = memory.unsaved(kept);
+    let no_snapshot = format!(
+        "there is no snapshot of its volumes {}; `without_data` in the policy moves it with empty ones",
+        unsaved.join(", ")
+    );
     let rules = [
         (is_excluded(policy, kept), "excluded", "the policy excludes it"),
         (
@@ -289,15 +300,11 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
             "the bot's key doesn't open it; update it, so that it is sealed to the bot",
         ),
         (
-            kept.has_data && memory.is_blind,
+            kept.has_data() && memory.is_blind,
             "place",
             "it has volumes, and the place of their snapshots doesn't answer",
         ),
-        (
-            kept.has_data && !policy.without_data && memory.source_of(contract).is_none(),
-            "data",
-            "it has volumes, and there is no snapshot; `without_data` in the policy moves it with empty ones",
-        ),
+        (!policy.without_data && !unsaved.is_empty(), "data", no_snapshot.as_str()),
         (
             moves >= policy.moves_per_day as usize,
             "often",
@@ -339,10 +346,7 @@ pub enum Next {
     Wait,
     Reached(Step),
     /// The new contract runs, and is to get the last snapshot of another one.
-    Restore {
-        from: ContractId,
-        to: ContractId,
-    },
+    Restore(Job),
     /// Its transaction isn't on the chain and never will be.
     Lost,
 }
@@ -350,6 +354,9 @@ pub enum Next {
 /// The new contract of a move that has begun, if the chain has it. A batch that failed has left the old contract as
 /// it was: a new one with the same body is another move's then.
 pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
+    if it.is_alone {
+        return memory.outcome_of(it);
+    }
     let is_left = match seen.closed.get(&it.old) {
         Some(closed) => {
             let is_late = seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN;
@@ -363,7 +370,7 @@ pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
 
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
-    let has_data = |contract| memory.copies.get(&contract).is_some_and(|kept: &Kept| kept.has_data);
+    let has_data = |contract| memory.copies.get(&contract).is_some_and(Kept::has_data);
     match it.step {
         Step::Intended => match outcome(it, seen, memory) {
             Some(new) => Next::Reached(Step::Created { new }),
@@ -373,8 +380,8 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
         Step::Created { new } => match seen.open.get(&new).map(|open| open.phase) {
             Some(Phase::Created) => Next::Wait,
             Some(Phase::Running) if has_data(new) && memory.is_blind => Next::Wait,
-            Some(Phase::Running) => match memory.source_of(it.old) {
-                Some(from) if has_data(new) => Next::Restore { from, to: new },
+            Some(Phase::Running) => match memory.last_snapshot(it.old) {
+                Some(from) if has_data(new) => Next::Restore(Job::Restore { from, to: new }),
                 _ => Next::Reached(Step::Done { new }),
             },
             // It waits for credit, or for its node.
@@ -383,6 +390,17 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
         },
         Step::Done { .. } | Step::Failed { .. } => Next::Wait,
     }
+}
+
+/// What is to be restored for other bots, which may not come back: what they have moved, and is said to get a snapshot.
+pub fn awaiting(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Job> {
+    let job = |kept: &Kept| {
+        let from = memory.awaited(kept).filter(|_| !memory.is_blind && !is_excluded(policy, kept))?;
+        let runs = seen.open.get(&kept.contract).is_some_and(|open| open.phase == Phase::Running);
+        let is_left = seen.now.saturating_sub(kept.since) >= LEFT_TO_ITS_BOT;
+        (runs && is_left).then_some(Job::Restore { from, to: kept.contract })
+    };
+    memory.copies.values().filter_map(job).collect()
 }
 
 /// The rules for where a contract runs, the name of its part in them, and the nodes of other parts.
@@ -418,10 +436,11 @@ mod tests {
     use super::*;
     use crate::heal::{
         PartName,
-        journal::tests::{begun, kept},
-        policy::{Schedule, tests::policy},
+        journal::tests::{begun, kept, kept_with_data, saved},
+        policy::{Exclude, Schedule, tests::policy},
     };
     use std::time::Duration;
+    use tfgrid_client::deployment::{LastSnapshot, Replaces};
 
     const NOW: u64 = 1_700_000_000;
     const MINUTE_MS: u64 = 60_000;
@@ -526,9 +545,35 @@ mod tests {
             let (mut seen, mut memory) = closed(reason, 60);
             memory.copies.insert(new.0, new.1.clone());
             assert_eq!(outcome(&begun(7), &seen, &memory), expected, "{reason:?}");
+            let alone = Move { is_alone: true, ..begun(7) };
+            assert_eq!(outcome(&alone, &seen, &memory), Some(12), "it needs no name");
             seen.names.insert(7, 20);
             assert_eq!(outcome(&begun(7), &seen, &memory), Some(12), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn what_another_bot_has_moved_is_restored_once_it_runs() {
+        let (mut seen, mut memory) = closed(ClosingReason::NodeSilent, 60);
+        let from = LastSnapshot { contract: 7, taken_at: NOW - 600 };
+        let replaces = Some(Replaces { contract: 7, snapshot: Some(from) });
+        memory.copies.insert(12, Kept { replaces, since: NOW - LEFT_TO_ITS_BOT, ..kept_with_data(12, 2) });
+        assert!(
+            decide(&seen, &policy(), &memory).iter().all(|it| *it == Decision::Forget(12)),
+            "it is moved"
+        );
+        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "it has closed");
+        seen.open.insert(12, Open { node: 2, phase: Phase::Created, rate: 1 });
+        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "it doesn't run");
+        seen.open.insert(12, Open { node: 2, phase: Phase::Running, rate: 1 });
+        assert_eq!(awaiting(&seen, &policy(), &memory), [Job::Restore { from, to: 12 }]);
+        let excluded =
+            Policy { exclude: Exclude { contracts: [12].into(), ..Exclude::default() }, ..policy() };
+        assert!(awaiting(&seen, &excluded, &memory).is_empty());
+        let blind = Memory { is_blind: true, ..memory.clone() };
+        assert!(awaiting(&seen, &policy(), &blind).is_empty(), "there may be snapshots of its own");
+        memory.copies.get_mut(&12).unwrap().since += 1;
+        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "its bot may be about to do it");
     }
 
     #[test]
@@ -568,7 +613,7 @@ mod tests {
         };
         let excluded = with(|policy| policy.exclude.contracts = [7].into());
         assert_eq!(held_by(&seen, &excluded, &memory), Some("excluded"));
-        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.copies.insert(7, kept_with_data(7, 3));
         assert_eq!(held_by(&seen, &policy(), &memory), Some("data"));
         let without = with(|policy| policy.without_data = true);
         assert_eq!(is_moved(&seen, &without, &memory), Some(Release::Cancel));
@@ -584,7 +629,8 @@ mod tests {
 
     /// A policy with a snapshot every six hours.
     fn with_snapshots() -> Policy {
-        let snapshots = Schedule { place: "/backups".into(), every: Duration::from_secs(6 * 3_600) };
+        let (place, every) = ("/backups".into(), Duration::from_secs(6 * 3_600));
+        let snapshots = Schedule { place, every, keep: None, commands: Vec::new() };
         Policy { snapshots: Some(snapshots), ..policy() }
     }
 
@@ -593,7 +639,7 @@ mod tests {
         let (mut seen, mut memory) = offline(0);
         seen.offline_since.clear();
         seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
-        memory.copies.insert(7, Kept { has_data: true, since: NOW - 7 * 3_600, ..kept(7, 3) });
+        memory.copies.insert(7, Kept { since: NOW - 7 * 3_600, ..kept_with_data(7, 3) });
         let due = |memory: &Memory, policy: &Policy| decide(&seen, policy, memory) == [Decision::Snapshot(7)];
         assert!(due(&memory, &with_snapshots()) && !due(&memory, &policy()));
         let mut excluded = with_snapshots();
@@ -602,9 +648,12 @@ mod tests {
         let mut incomplete = memory.clone();
         incomplete.moves.insert(2, Move { step: Step::Created { new: 7 }, ..begun(2) });
         assert!(!due(&incomplete, &with_snapshots()));
-        memory.snapshots.insert(7, NOW - 6 * 3_600 + 1);
+        memory.snapshots.insert(7, saved(NOW - 6 * 3_600 + 1));
         assert!(!due(&memory, &with_snapshots()));
-        memory.snapshots.insert(7, NOW - 6 * 3_600);
+        let mut two = memory.clone();
+        two.copies.get_mut(&7).unwrap().volumes.insert("cache".into());
+        assert!(due(&two, &with_snapshots()), "the other volume was never saved");
+        memory.snapshots.insert(7, saved(NOW - 6 * 3_600));
         assert!(due(&memory, &with_snapshots()));
     }
 
@@ -614,17 +663,17 @@ mod tests {
         seen.offline_since.clear();
         seen.draining.insert(3);
         seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
-        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
-        memory.snapshots.insert(7, NOW - BEFORE_LEAVING);
+        memory.copies.insert(7, kept_with_data(7, 3));
+        memory.snapshots.insert(7, saved(NOW - BEFORE_LEAVING));
         assert_eq!(decide(&seen, &with_snapshots(), &memory), [Decision::Snapshot(7)]);
-        memory.snapshots.insert(7, NOW - BEFORE_LEAVING + 1);
+        memory.snapshots.insert(7, saved(NOW - BEFORE_LEAVING + 1));
         assert_eq!(is_moved(&seen, &with_snapshots(), &memory), Some(Release::Cancel));
     }
 
     #[test]
     fn volumes_wait_for_the_place_of_their_snapshots() {
         let (mut seen, mut memory) = offline(60);
-        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.copies.insert(7, kept_with_data(7, 3));
         memory.is_blind = true;
         let without = Policy { without_data: true, ..with_snapshots() };
         assert_eq!(held_by(&seen, &without, &memory), Some("place"));
@@ -638,15 +687,19 @@ mod tests {
     #[test]
     fn volumes_are_left_behind_where_there_is_a_snapshot() {
         let (seen, mut memory) = offline(60);
-        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.copies.insert(7, kept_with_data(7, 3));
         memory.moves.insert(2, Move { step: Step::Done { new: 7 }, ..begun(2) });
         assert_eq!(held_by(&seen, &with_snapshots(), &memory), Some("data"));
-        memory.snapshots.insert(2, 1);
+        memory.snapshots.insert(2, saved(1));
         assert_eq!(
             is_moved(&seen, &with_snapshots(), &memory),
             Some(Release::Cancel),
             "what it was restored from"
         );
+        memory.copies.get_mut(&7).unwrap().volumes.insert("cache".into());
+        assert_eq!(held_by(&seen, &with_snapshots(), &memory), Some("data"), "one volume would be empty");
+        let without = Policy { without_data: true, ..with_snapshots() };
+        assert_eq!(is_moved(&seen, &without, &memory), Some(Release::Cancel));
     }
 
     #[test]
@@ -694,10 +747,11 @@ mod tests {
         assert_eq!(next(&it, &seen, &memory), Next::Wait);
         seen.open.insert(12, at(Phase::Running));
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }));
-        memory.snapshots.insert(7, NOW);
+        memory.snapshots.insert(7, saved(NOW));
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }), "it has no volumes");
-        memory.copies.insert(12, Kept { has_data: true, ..kept(12, 2) });
-        assert_eq!(next(&it, &seen, &memory), Next::Restore { from: 7, to: 12 });
+        memory.copies.insert(12, kept_with_data(12, 2));
+        let from = LastSnapshot { contract: 7, taken_at: NOW };
+        assert_eq!(next(&it, &seen, &memory), Next::Restore(Job::Restore { from, to: 12 }));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! A chain in memory, which several bots act on, and what holds whatever they do.
 
 use super::{
-    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Schedule, Seen, Snapshots,
-    Step, Teller, Wanted,
+    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Saved, Schedule, Seen,
+    Snapshots, Step, Teller, Times, Wanted,
     act::{Submitted, World},
     decide::too_dear,
+    journal::tests::{kept, kept_with_data, saved},
     policy::tests::policy,
 };
+use crate::snapshot::Around;
 use anyhow::{Result, bail};
 use prometheus::Registry;
 use proptest::prelude::*;
@@ -19,9 +21,12 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tfgrid_client::primitives::{
-    Body, ContractId, NodeId, Resources, UsdRate,
-    views::{ClosedContract, ClosingReason},
+use tfgrid_client::{
+    deployment::{LastSnapshot, Replaces},
+    primitives::{
+        Body, ContractId, NodeId, Resources, UsdRate,
+        views::{ClosedContract, ClosingReason},
+    },
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -41,6 +46,7 @@ struct Contract {
     body: Body<Vec<u8>>,
     /// The contract of its owner's that it stands for.
     root: ContractId,
+    replaces: Option<Replaces>,
 }
 
 #[derive(Clone, Default)]
@@ -55,6 +61,8 @@ struct State {
     offline: BTreeMap<NodeId, u64>,
     /// Roots that their owner has ended.
     ended: BTreeSet<ContractId>,
+    /// Whether somebody else has all names.
+    has_squatter: bool,
 }
 
 impl State {
@@ -71,9 +79,15 @@ impl State {
         self.last
     }
 
-    fn create(&mut self, node: NodeId, body: Body<Vec<u8>>, root: Option<ContractId>) {
+    fn create(
+        &mut self,
+        node: NodeId,
+        body: Body<Vec<u8>>,
+        root: Option<ContractId>,
+        replaces: Option<Replaces>,
+    ) {
         let (id, created) = (self.id(), self.block());
-        self.open.insert(id, Contract { node, created, body, root: root.unwrap_or(id) });
+        self.open.insert(id, Contract { node, created, body, root: root.unwrap_or(id), replaces });
     }
 
     fn close(&mut self, contract: ContractId, reason: ClosingReason) -> Option<Contract> {
@@ -130,18 +144,23 @@ impl State {
 struct Backups(Arc<Mutex<Vec<(ContractId, ContractId)>>>);
 
 impl Snapshots for Backups {
-    async fn all(&self) -> Result<BTreeMap<ContractId, u64>> {
-        Ok([(1, 1_700_000_000)].into())
+    async fn all(&self) -> Result<Saved> {
+        Ok([(1, saved(1_700_000_000))].into())
     }
 
-    async fn take(&self, _: ContractId) -> Result<()> {
+    async fn take(&self, _: ContractId, _: Option<Around>) -> Result<Times> {
         bail!("none is due")
     }
 
-    async fn restore(&self, from: ContractId, to: ContractId) -> Result<()> {
-        self.0.lock().unwrap().push((from, to));
+    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<()> {
+        self.0.lock().unwrap().push((from.contract, to));
         Ok(())
     }
+}
+
+/// The contract that a body says it stands for.
+fn root_of(body: &Body<Vec<u8>>) -> Result<ContractId> {
+    Ok(String::from_utf8_lossy(body.bytes()).trim_end().parse()?)
 }
 
 /// What one bot sees of the chain.
@@ -177,18 +196,9 @@ impl World for Fake {
         }
         for (id, it) in &self.view.open {
             if !journal.memory.copies.contains_key(id) {
-                let kept = Kept {
-                    contract: *id,
-                    node: it.node,
-                    resources: Resources::ZERO,
-                    public_ips: 0,
-                    body_hash: hex::encode(it.body.hash().0),
-                    part: None,
-                    has_data: self.has_data,
-                    is_readable: true,
-                    since: 0,
-                };
-                journal.keep(kept, &it.body)?;
+                let like = if self.has_data { kept_with_data(*id, it.node) } else { kept(*id, it.node) };
+                let body_hash = hex::encode(it.body.hash().0);
+                journal.keep(Kept { body_hash, replaces: it.replaces, ..like }, &it.body)?;
             }
         }
         Ok(self.view.seen(journal))
@@ -203,7 +213,10 @@ impl World for Fake {
     ) -> Result<(Vec<Order>, Vec<Hold>)> {
         self.pass()?;
         let (mut orders, mut holds, mut all) = (Vec::new(), Vec::new(), seen.rate);
-        for wanted in wanted {
+        for mut wanted in wanted {
+            if wanted.release == Release::Name && self.view.has_squatter {
+                wanted.release = Release::Alone;
+            }
             let contract = wanted.contract;
             let from = journal.memory.copies[&contract].node;
             let before = if wanted.release == Release::Cancel { RATE } else { 0 };
@@ -251,11 +264,13 @@ impl World for Fake {
                 Release::Name => {
                     let id = state.id();
                     state.names.insert(old, id);
-                    // The body says which contract it stands for.
-                    String::from_utf8_lossy(order.body.bytes()).trim_end().parse()?
+                    root_of(&order.body)?
                 }
+                Release::Alone => root_of(&order.body)?,
             };
-            state.create(order.to, order.body.clone(), Some(root));
+            let snapshot = self.has_data.then_some(LastSnapshot { contract: 1, taken_at: 1_700_000_000 });
+            let replaces = Some(Replaces { contract: old, snapshot });
+            state.create(order.to, order.body.clone(), Some(root), replaces);
         }
         state.blocks += 1;
         drop(state);
@@ -294,7 +309,8 @@ impl Bot {
         let mut healer = self.healer.take().unwrap_or_else(|| {
             let metrics = Metrics::new(&Registry::new()).unwrap();
             let every = Duration::from_secs(365 * 24 * 3_600);
-            let snapshots = Some(Schedule { place: "/backups".into(), every });
+            let place = "/backups".into();
+            let snapshots = Some(Schedule { place, every, keep: None, commands: Vec::new() });
             let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..policy() };
             Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
         });
@@ -323,7 +339,7 @@ impl Bot {
 fn world(count: u32) -> Rc<RefCell<State>> {
     let mut state = State::default();
     for node in 1..=count {
-        state.create(node, Body::Plain(node.to_string().into_bytes()), None);
+        state.create(node, Body::Plain(node.to_string().into_bytes()), None, None);
     }
     state.minutes = 1;
     Rc::new(RefCell::new(state))
@@ -336,6 +352,8 @@ enum Loss {
     /// The same with volumes.
     OfflineWithData,
     Closed,
+    /// The same while somebody else has the name for it.
+    ClosedWithoutName,
 }
 
 /// Contract 1 is lost, and a bot is killed after so many points; returns whether it was, and where the contract ends.
@@ -349,7 +367,8 @@ async fn ends(loss: Loss, kill_after: Option<u32>) -> (bool, Vec<(NodeId, Contra
             state.borrow_mut().offline.insert(1, 1);
             state.borrow_mut().minutes += 31;
         }
-        Loss::Closed => {
+        Loss::Closed | Loss::ClosedWithoutName => {
+            state.borrow_mut().has_squatter = loss == Loss::ClosedWithoutName;
             state.borrow_mut().close(1, ClosingReason::NodeSilent);
         }
     }
@@ -379,7 +398,7 @@ async fn ends(loss: Loss, kill_after: Option<u32>) -> (bool, Vec<(NodeId, Contra
 
 #[tokio::test]
 async fn a_kill_at_any_step_changes_no_end() {
-    for loss in [Loss::Offline, Loss::OfflineWithData, Loss::Closed] {
+    for loss in [Loss::Offline, Loss::OfflineWithData, Loss::Closed, Loss::ClosedWithoutName] {
         let (_, expected) = ends(loss, None).await;
         assert_eq!(expected, [(2, 1)], "{loss:?}");
         let mut kills = 0;
@@ -425,7 +444,7 @@ async fn of_two_bots_one_moves_a_contract() {
             Loss::Offline | Loss::OfflineWithData => {
                 state.borrow_mut().offline.insert(1, 0);
             }
-            Loss::Closed => {
+            Loss::Closed | Loss::ClosedWithoutName => {
                 state.borrow_mut().close(1, ClosingReason::NodeSilent);
             }
         }
@@ -439,6 +458,28 @@ async fn of_two_bots_one_moves_a_contract() {
         let moves = |bot: &Bot| bot.healer.as_ref().unwrap().journal.memory.moves.len();
         assert_eq!((moves(first), moves(second)), (1, 0), "{loss:?}");
     }
+}
+
+#[tokio::test]
+async fn another_bot_restores_what_a_dead_one_has_moved() {
+    let state = world(1);
+    let [mut dies, mut other] = [Bot::new(&state, 1), Bot::new(&state, 2)];
+    for bot in [&mut dies, &mut other] {
+        bot.world.has_data = true;
+        bot.acts(false, None).await;
+    }
+    state.borrow_mut().offline.insert(1, 1);
+    state.borrow_mut().minutes += 31;
+    // A look, the choice of a node, and before the transaction: it is killed after that.
+    assert!(dies.acts(false, Some(3)).await && state.borrow().open.contains_key(&2));
+    state.borrow_mut().minutes += 1;
+    other.settles().await;
+    assert_eq!(*other.backups.0.lock().unwrap(), [(1, 2)]);
+    // What it knows is in its folder: a machine that its owner has stopped isn't started again.
+    other.healer = None;
+    other.settles().await;
+    assert_eq!(*other.backups.0.lock().unwrap(), [(1, 2)]);
+    assert!(dies.backups.0.lock().unwrap().is_empty() && state.borrow().open.len() == 1);
 }
 
 /// What happens.

@@ -3,23 +3,27 @@
 //!
 //! Each record is a file that is replaced at once, so a crash at any instant leaves the old or the new one.
 
-use super::Message;
+use super::{Message, Times};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
-use tfgrid_client::primitives::{Body, ContractId, NodeId, Resources, UnixSeconds, UsdRate};
+use tfgrid_client::{
+    deployment::{LastSnapshot, Replaces},
+    primitives::{Body, ContractId, NodeId, Resources, UnixSeconds, UsdRate},
+};
 
 const COPIES: &str = "copies";
 const MOVES: &str = "moves";
 const SAID: &str = "said.json";
 const CHAIN: &str = "chain.json";
+const RESTORED: &str = "restored.json";
 const MESSAGES: &str = "messages.jsonl";
 /// Beyond this a new file is begun; the one before it is kept, too.
 const MAX_LOG_BYTES: u64 = 4 << 20;
@@ -41,12 +45,20 @@ pub struct Kept {
     /// In hex.
     pub body_hash: String,
     pub part: Option<PartName>,
-    /// Whether it has volumes.
-    pub has_data: bool,
+    /// Names of its volumes.
+    pub volumes: BTreeSet<String>,
+    /// What it has taken the place of.
+    pub replaces: Option<Replaces>,
     /// Whether the bot's key opens what is sealed of it.
     pub is_readable: bool,
     /// When it was seen first.
     pub since: UnixSeconds,
+}
+
+impl Kept {
+    pub fn has_data(&self) -> bool {
+        !self.volumes.is_empty()
+    }
 }
 
 /// The file of a copy. What is sealed on the chain is sealed here.
@@ -83,6 +95,8 @@ pub struct Move {
     pub rate: UsdRate,
     /// Hash of the new contract's body, in hex.
     pub body_hash: String,
+    /// Whether nothing but the journal keeps it from being made twice.
+    pub is_alone: bool,
     /// The newest contract of which there was a copy before it.
     pub newest: ContractId,
     /// Number and time of the block that it was decided at.
@@ -105,14 +119,19 @@ impl Move {
     }
 }
 
+/// When the last snapshot of each volume of a contract was taken.
+pub type Saved = BTreeMap<ContractId, Times>;
+
 /// All records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     pub copies: BTreeMap<ContractId, Kept>,
     /// By the old contract.
     pub moves: BTreeMap<ContractId, Move>,
-    /// When the last snapshot of each contract was taken. It isn't kept: their place has it.
-    pub snapshots: BTreeMap<ContractId, UnixSeconds>,
+    /// It isn't kept: the place of snapshots has it.
+    pub snapshots: Saved,
+    /// Contracts that have what they were to get.
+    pub restored: BTreeSet<ContractId>,
     /// Whether that isn't known, since their place hasn't answered yet.
     pub is_blind: bool,
     /// What was said last about each matter, so that it is said once.
@@ -125,8 +144,11 @@ const LOCK_FILE: &str = "lock";
 impl Memory {
     /// The contracts that were moved one after the other until there was this one, newest first, itself included.
     pub fn line_of(&self, contract: ContractId) -> Vec<ContractId> {
-        let before =
-            |contract| self.moves.values().find(|it| it.new_contract() == Some(contract)).map(|it| it.old);
+        let before = |contract| {
+            let its_move = self.moves.values().find(|it| it.new_contract() == Some(contract));
+            let replaces = || self.copies.get(&contract)?.replaces.map(|replaces| replaces.contract);
+            its_move.map(|it| it.old).or_else(replaces)
+        };
         let mut line = vec![contract];
         while let Some(older) = line.last().and_then(|newest| before(*newest)) {
             if line.contains(&older) {
@@ -139,12 +161,43 @@ impl Memory {
 
     /// The contract whose last snapshot has what this one had: itself, or one before it.
     pub fn source_of(&self, contract: ContractId) -> Option<ContractId> {
-        self.line_of(contract).into_iter().find(|older| self.snapshots.contains_key(older))
+        let awaited = || self.copies.get(&contract)?.replaces?.snapshot.map(|snapshot| snapshot.contract);
+        let mut line = self.line_of(contract).into_iter().chain(awaited());
+        line.find(|older| self.snapshots.contains_key(older))
+    }
+
+    /// That snapshot.
+    pub fn last_snapshot(&self, contract: ContractId) -> Option<LastSnapshot> {
+        let source = self.source_of(contract)?;
+        let taken_at = self.snapshots.get(&source)?.values().max().copied()?;
+        Some(LastSnapshot { contract: source, taken_at })
+    }
+
+    /// The volumes of a contract that it doesn't have.
+    pub fn unsaved<'a>(&self, kept: &'a Kept) -> Vec<&'a str> {
+        let saved = self.source_of(kept.contract).and_then(|source| self.snapshots.get(&source));
+        let is_saved = |name: &&String| saved.is_some_and(|saved| saved.contains_key(*name));
+        kept.volumes.iter().filter(|name| !is_saved(name)).map(String::as_str).collect()
+    }
+
+    /// When the last snapshot of each of a contract's volumes was taken, that of the oldest one; `None` where one has none.
+    pub fn saved_at(&self, kept: &Kept) -> Option<UnixSeconds> {
+        let saved = self.snapshots.get(&kept.contract)?;
+        kept.volumes.iter().map(|name| saved.get(name).copied()).min().flatten()
+    }
+
+    /// The snapshot that a contract of another bot's may not have yet: its body says so, and nothing else that it has.
+    pub fn awaited(&self, kept: &Kept) -> Option<LastSnapshot> {
+        let contract = kept.contract;
+        let is_own = || self.moves.values().any(|it| it.new_contract() == Some(contract));
+        let is_there = self.restored.contains(&contract) || self.snapshots.contains_key(&contract);
+        kept.replaces?.snapshot.filter(|_| kept.has_data() && !is_there && !is_own())
     }
 
     /// Whether a contract is a new one that has yet to get what it is to have.
     pub fn is_incomplete(&self, contract: ContractId) -> bool {
         self.moves.values().any(|it| it.step == Step::Created { new: contract })
+            || self.copies.get(&contract).is_some_and(|kept| self.awaited(kept).is_some())
     }
 
     /// The new contract of a move that has begun, if the chain has it: it has the body, is younger, and of no other
@@ -189,9 +242,10 @@ impl Journal {
         let copies = read_all(&folder.join(COPIES))?.into_iter().map(by_contract).collect();
         let moves = read_all(&folder.join(MOVES))?.into_iter().map(|it: Move| (it.old, it)).collect();
         let said = read(&folder.join(SAID))?.unwrap_or_default();
+        let restored = read(&folder.join(RESTORED))?.unwrap_or_default();
         Ok(Self {
             folder: folder.into(),
-            memory: Memory { copies, moves, said, ..Memory::default() },
+            memory: Memory { copies, moves, said, restored, ..Memory::default() },
             _lock: None,
         })
     }
@@ -203,7 +257,7 @@ impl Journal {
                 copy(&file, &to.join(kind))?;
             }
         }
-        for file in [SAID, CHAIN] {
+        for file in [SAID, CHAIN, RESTORED] {
             copy(&folder.join(file), to)?;
         }
         Self::open(to)
@@ -271,6 +325,14 @@ impl Journal {
         remove(&self.record(MOVES, old))?;
         self.memory.moves.remove(&old);
         Ok(())
+    }
+
+    /// Writes down that a contract has what it was to get.
+    pub fn note_restored(&mut self, contract: ContractId) -> Result<()> {
+        let Memory { copies, restored, .. } = &mut self.memory;
+        restored.retain(|contract| copies.contains_key(contract));
+        restored.insert(contract);
+        write(&self.folder.join(RESTORED), &self.memory.restored)
     }
 
     /// Whether this hasn't been said of a matter yet; then it counts as said.
@@ -430,10 +492,21 @@ pub mod tests {
             public_ips: 0,
             body_hash: format!("hash of {contract}"),
             part: None,
-            has_data: false,
+            volumes: BTreeSet::new(),
+            replaces: None,
             is_readable: true,
             since: 0,
         }
+    }
+
+    /// The same with a volume `data`.
+    pub fn kept_with_data(contract: ContractId, node: NodeId) -> Kept {
+        Kept { volumes: ["data".to_owned()].into(), ..kept(contract, node) }
+    }
+
+    /// A snapshot of that.
+    pub fn saved(at: UnixSeconds) -> Times {
+        [("data".to_owned(), at)].into()
     }
 
     pub fn begun(old: ContractId) -> Move {
@@ -444,6 +517,7 @@ pub mod tests {
             why: "node 1 is offline".into(),
             rate: 1,
             body_hash: "hash".into(),
+            is_alone: false,
             newest: 9,
             block: 100,
             at: 1_000_000,
@@ -461,8 +535,11 @@ pub mod tests {
         journal.keep(kept(8, 1), &Body::Plain(b"{}".to_vec())).unwrap();
         journal.note(begun(7)).unwrap();
         journal.note(begun(8)).unwrap();
+        journal.note_restored(8).unwrap();
         journal.forget(8).unwrap();
         journal.strike(8).unwrap();
+        journal.note_restored(7).unwrap();
+        assert_eq!(journal.memory.restored, [7].into(), "the other one is forgotten");
         assert!(
             journal.is_news("funds".into(), "low").unwrap()
                 && !journal.is_news("funds".into(), "low").unwrap()
@@ -551,9 +628,46 @@ pub mod tests {
         memory.moves.insert(1, Move { step: Step::Done { new: 4 }, ..begun(1) });
         memory.moves.insert(4, Move { step: Step::Created { new: 9 }, ..begun(4) });
         assert_eq!(memory.line_of(9), [9, 4, 1]);
-        memory.snapshots = [(1, 100), (4, 200)].into();
+        memory.snapshots = [(1, saved(100)), (4, saved(200))].into();
         assert_eq!((memory.source_of(9), memory.source_of(1), memory.source_of(7)), (Some(4), Some(1), None));
         assert!(memory.is_incomplete(9) && !memory.is_incomplete(4));
         assert_eq!(memory.line_of(7), [7]);
+    }
+
+    #[test]
+    fn what_another_bot_has_moved_awaits_its_snapshot() {
+        let snapshot = Some(LastSnapshot { contract: 1, taken_at: 100 });
+        let replaces = Some(Replaces { contract: 4, snapshot });
+        let mut memory = Memory::default();
+        memory.copies.insert(9, Kept { replaces, ..kept_with_data(9, 2) });
+        let awaited = |memory: &Memory| memory.awaited(&memory.copies[&9]);
+        assert!(awaited(&memory) == snapshot && memory.is_incomplete(9));
+        assert_eq!(memory.line_of(9), [9, 4]);
+        memory.snapshots.insert(1, saved(100));
+        assert_eq!(memory.last_snapshot(9), snapshot, "what it awaits is all that there is");
+        for has_it in [
+            Memory { restored: [9].into(), ..memory.clone() },
+            Memory { snapshots: [(9, saved(200))].into(), ..memory.clone() },
+            Memory {
+                moves: [(4, Move { step: Step::Done { new: 9 }, ..begun(4) })].into(),
+                ..memory.clone()
+            },
+        ] {
+            assert!(awaited(&has_it).is_none() && !has_it.is_incomplete(9));
+        }
+        let without = Some(Replaces { contract: 4, snapshot: None });
+        memory.copies.insert(9, Kept { replaces: without, ..kept_with_data(9, 2) });
+        assert_eq!(awaited(&memory), None);
+    }
+
+    #[test]
+    fn a_volume_without_a_snapshot_is_named() {
+        let mut memory = Memory::default();
+        let two = Kept { volumes: ["cache", "data"].map(str::to_owned).into(), ..kept(7, 1) };
+        assert_eq!(memory.unsaved(&two), ["cache", "data"]);
+        memory.snapshots.insert(7, saved(100));
+        assert_eq!((memory.unsaved(&two), memory.saved_at(&two)), (vec!["cache"], None));
+        memory.snapshots.insert(7, [("cache".to_owned(), 50), ("data".to_owned(), 100)].into());
+        assert_eq!((memory.unsaved(&two).len(), memory.saved_at(&two)), (0, Some(50)));
     }
 }

@@ -13,13 +13,15 @@ mod fake;
 mod journal;
 mod metrics;
 mod policy;
+mod retention;
 mod tell;
 
 pub use act::Healer;
 pub use chain::Chain;
-pub use data::{Job, Jobs, Snapshots, Volumes};
+pub use data::{Job, Jobs, Snapshots, Times, Volumes};
 pub use decide::{Decision, Hold, Open, Order, Phase, Release, Seen, Wanted};
-pub use journal::{Journal, Kept, Memory, Move, PartName, Step};
+pub use journal::{Journal, Kept, Memory, Move, PartName, Saved, Step};
 pub use metrics::{Metrics, serve};
 pub use policy::{Policy, Schedule, policy_schema};
+pub use retention::Retention;
 pub use tell::{Message, Teller};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a bot does by itself, and what it doesn't: a file of its owner.
 
+use super::{PartName, Retention};
+use crate::snapshot::Around;
 use anyhow::{Context, Result, ensure};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{
@@ -76,6 +78,45 @@ pub struct Schedule {
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub every: Duration,
+    /// How many of each volume are kept; without it, all.
+    #[serde(default)]
+    pub keep: Option<Retention>,
+    /// What runs in machines around the instant of a snapshot.
+    #[serde(default)]
+    pub commands: Vec<Commands>,
+}
+
+/// Commands for a shell in a machine, by which what it writes is whole at the instant of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Commands {
+    /// The contract, also after it was moved.
+    #[serde(default)]
+    pub contract: Option<ContractId>,
+    /// Or the part of an application, as `APPLICATION/PART`.
+    #[serde(default)]
+    pub part: Option<String>,
+    /// Name of the machine.
+    pub machine: String,
+    /// Runs before the instant; without its success nothing is taken.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// Runs right after it, whatever happens.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+impl Schedule {
+    /// The commands for a part, or for one of the contracts that were moved one after the other.
+    pub fn around(&self, part: Option<&PartName>, line: &[ContractId]) -> Option<Around> {
+        let part = part.map(|part| format!("{}/{}", part.application, part.part));
+        let is_for = |commands: &&Commands| match commands.contract {
+            Some(contract) => line.contains(&contract),
+            None => commands.part == part,
+        };
+        let Commands { machine, before, after, .. } = self.commands.iter().find(is_for)?.clone();
+        Some(Around { machine, before, after })
+    }
 }
 
 /// Where contracts may run.
@@ -129,6 +170,12 @@ impl Policy {
         if let Some(country) = &mut policy.placement.country {
             let code = parse_country(country).context("placement.country")?;
             *country = String::from_utf8_lossy(&code).into_owned();
+        }
+        for commands in policy.snapshots.iter().flat_map(|schedule| &schedule.commands) {
+            let is_for_one = commands.contract.is_some() != commands.part.is_some();
+            ensure!(is_for_one, "snapshots.commands: each is for a `contract` or a `part`");
+            let has_command = commands.before.is_some() || commands.after.is_some();
+            ensure!(has_command, "snapshots.commands: each has `before`, `after` or both");
         }
         if let Some(webhook) = &policy.webhook {
             let is_address = crate::webhook::parse_webhook(webhook).is_ok();
@@ -221,9 +268,27 @@ pub mod tests {
         let page = include_str!("../../../docs/BOT.md");
         let (_, yaml) = page.split_once("```yaml\n").unwrap();
         let policy = Policy::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
-        assert!(
-            policy.webhook.is_some() && policy.snapshots.is_some_and(|it| it.every.as_secs() == 6 * 3_600)
+        let snapshots = policy.snapshots.unwrap();
+        assert!(policy.webhook.is_some() && snapshots.every.as_secs() == 6 * 3_600);
+        assert!(snapshots.keep.is_some() && snapshots.commands.len() == 1);
+    }
+
+    #[test]
+    fn commands_are_those_of_the_contract_or_the_part() {
+        let text = LEAST.replace(
+            " }",
+            ", snapshots: { place: /b, every: 6h, commands: [{ part: shop/db, machine: db, before: sync }, \
+             { contract: 7, machine: web, after: sync }] } }",
         );
+        let schedule = Policy::parse(text.as_bytes()).unwrap().snapshots.unwrap();
+        let db = PartName { application: "shop".into(), part: "db".into() };
+        let machine = |part: Option<&PartName>, line: &[ContractId]| {
+            schedule.around(part, line).map(|around| around.machine)
+        };
+        assert_eq!(machine(Some(&db), &[9]).as_deref(), Some("db"));
+        assert_eq!(machine(None, &[9, 7]).as_deref(), Some("web"), "it was moved");
+        let web = PartName { part: "web".into(), ..db };
+        assert_eq!((machine(Some(&web), &[9]), machine(None, &[9])), (None, None));
     }
 
     #[test]
@@ -246,6 +311,12 @@ pub mod tests {
             ("placement: { country: Belgium }", "placement.country"),
             ("webhook: ftp://host", "begins with https://"),
             ("exclude: { part: [db] }", "part"),
+            ("snapshots: { place: b, every: 6h, keep: { yearly: 1 } }", "yearly"),
+            (
+                "snapshots: { place: b, every: 6h, commands: [{ machine: db, before: x }] }",
+                "for a `contract`",
+            ),
+            ("snapshots: { place: b, every: 6h, commands: [{ part: a/b, machine: db }] }", "has `before`"),
         ] {
             let text = LEAST.replace(" }", &format!(", {more} }}"));
             let error = format!("{:#}", Policy::parse(text.as_bytes()).unwrap_err());

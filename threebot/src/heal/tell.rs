@@ -25,7 +25,7 @@ const MAX_WAITING: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     pub at: UnixSeconds,
-    /// `moving`, `moved`, `restored`, `failed`, `lost`, `held`, `funds` or `trouble`.
+    /// `moving`, `empty`, `moved`, `restored`, `failed`, `lost`, `held`, `funds` or `trouble`.
     pub kind: String,
     pub contract: Option<ContractId>,
     pub text: String,

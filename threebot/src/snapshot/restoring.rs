@@ -41,15 +41,15 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Puts a snapshot in place of the content of a volume. The contract's machines are stopped for it, and then those that
-/// ran are started again.
+/// Puts a snapshot in place of the content of a contract's volume; with `once`, only where nobody has before. The
+/// contract's machines are stopped for it, and then those that ran are started again.
 pub async fn restore(
     peer: &NodePeer,
     place: &Place,
     keys: &Keys,
     snapshot: &Snapshot,
-    to_contract: ContractId,
-    workload: &str,
+    (to_contract, workload): (ContractId, &str),
+    once: bool,
 ) -> Result<Restored> {
     // What can't be used stops no machine.
     let manifest = manifest(place, keys, snapshot).await?;
@@ -61,7 +61,8 @@ pub async fn restore(
             peer.answer(to_contract, Ask::Stop { workload: name.clone() }).await?;
         }
         until_stopped(peer, to_contract).await?;
-        send(peer, place, keys, &manifest, to_contract, workload).await
+        let ask = Ask::Restore { workload: workload.to_owned(), once };
+        send(peer, place, keys, &manifest, to_contract, ask).await
     };
     let restored = restored.await;
     for name in stopped {
@@ -102,9 +103,9 @@ async fn send(
     keys: &Keys,
     manifest: &Manifest,
     contract: ContractId,
-    workload: &str,
+    ask: Ask,
 ) -> Result<Restored> {
-    let mut call = peer.ask(contract, Ask::Restore { workload: workload.to_owned() }).await?;
+    let mut call = peer.ask(contract, ask).await?;
     call.ready().await?;
     let (mut input, mut output) = call.split();
     let (parts, mut waiting) = mpsc::channel::<Vec<u8>>(PARTS_WAITING);

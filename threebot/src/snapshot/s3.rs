@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A bucket of S3, with what a presigned address allows: no header has a secret.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rusty_s3::{Bucket as Signer, Credentials, S3Action, UrlStyle};
 use std::{env, fmt, time::Duration};
-use ureq::{Agent, Body, http::Response};
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode},
+};
 use url::Url;
 
 /// Time for which a request may be sent after it was signed.
@@ -14,7 +17,8 @@ const DONE_WITHIN: Duration = Duration::from_secs(300);
 /// Limit of a page of a list, and of the names in a list.
 const MAX_PAGE_BYTES: u64 = 16 << 20;
 const MAX_NAMES: usize = 4_000_000;
-const NOT_FOUND: u16 = 404;
+/// Limit of what is read of an error.
+const MAX_ERROR_BYTES: u64 = 64 << 10;
 
 /// A bucket, and the beginning of the names of what is kept there.
 pub struct Bucket {
@@ -59,31 +63,29 @@ impl Bucket {
             .map_err(|error| anyhow::anyhow!("{text} isn't the address of a bucket: {error}"))?;
         // A redirect would lead the requests of this computer elsewhere, also into its own network.
         let config = Agent::config_builder().timeout_global(Some(DONE_WITHIN)).max_redirects(0);
-        Ok(Self { signer, credentials, agent: Agent::new_with_config(config.build()), prefix })
+        let config = config.http_status_as_error(false).build();
+        Ok(Self { signer, credentials, agent: Agent::new_with_config(config), prefix })
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let object = self.object(name);
         let action = self.signer.put_object(Some(&self.credentials), &object);
-        ensure_done(&self.agent.put(action.sign(SIGNED_FOR).as_str()).send(bytes)?)
+        ensure_done(&mut self.agent.put(action.sign(SIGNED_FOR).as_str()).send(bytes)?)
     }
 
     pub(super) fn get(&self, name: &str, most: u64) -> Result<Vec<u8>> {
         let object = self.object(name);
         let action = self.signer.get_object(Some(&self.credentials), &object);
         let mut answer = self.agent.get(action.sign(SIGNED_FOR).as_str()).call()?;
-        ensure_done(&answer)?;
+        ensure_done(&mut answer)?;
         Ok(answer.body_mut().with_config().limit(most).read_to_vec()?)
     }
 
     pub(super) fn delete(&self, name: &str) -> Result<()> {
         let object = self.object(name);
         let action = self.signer.delete_object(Some(&self.credentials), &object);
-        match self.agent.delete(action.sign(SIGNED_FOR).as_str()).call() {
-            Ok(answer) => ensure_done(&answer),
-            Err(ureq::Error::StatusCode(NOT_FOUND)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let mut answer = self.agent.delete(action.sign(SIGNED_FOR).as_str()).call()?;
+        if answer.status() == StatusCode::NOT_FOUND { Ok(()) } else { ensure_done(&mut answer) }
     }
 
     pub(super) fn list(&self, under: &str) -> Result<Vec<String>> {
@@ -99,7 +101,7 @@ impl Bucket {
                 query.insert("start-after", format!("{}{last}", self.prefix));
             }
             let mut answer = self.agent.get(action.sign(SIGNED_FOR).as_str()).call()?;
-            ensure_done(&answer)?;
+            ensure_done(&mut answer)?;
             let page = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_string()?;
             let before = names.len();
             names.extend(keys(&page).filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())));
@@ -115,13 +117,25 @@ impl Bucket {
     }
 }
 
-fn ensure_done(answer: &Response<Body>) -> Result<()> {
+/// Fails with the reason, unless it has done what was asked.
+fn ensure_done(answer: &mut Response<Body>) -> Result<()> {
     let status = answer.status();
-    ensure!(
-        status.is_success(),
-        "it answers {status}: redirects aren't followed, name the address where the bucket is"
-    );
-    Ok(())
+    if status.is_success() {
+        return Ok(());
+    }
+    let said = answer.body_mut().with_config().limit(MAX_ERROR_BYTES).read_to_string().unwrap_or_default();
+    let code = said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let code =
+        code.map(|(code, _)| code).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let code = code.unwrap_or("without a code");
+    let advice = match status {
+        _ if code == "NoSuchBucket" => "is the bucket's name right?",
+        StatusCode::NOT_FOUND => "it isn't there",
+        StatusCode::FORBIDDEN => "are the credentials right, and do they allow it?",
+        _ if status.is_redirection() => "redirects aren't followed, name the address where the bucket is",
+        _ => "try again later",
+    };
+    bail!("it answers {status} ({code}): {advice}")
 }
 
 /// The keys in a page of a list. Names of objects have no character that XML writes otherwise.
@@ -309,10 +323,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_missing_bucket_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4_096];
+                assert!(stream.read(&mut request).unwrap() > 0);
+                let page = "<Error><Code>NoSuchBucket</Code></Error>";
+                let head = format!(
+                    "HTTP/1.1 404 X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+                    page.len()
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+            }
+        });
+        for error in [
+            place.list(String::new()).await.unwrap_err(),
+            place.put("7/data/a/0".into(), Vec::new()).await.unwrap_err(),
+        ] {
+            let told = format!("{error:#}");
+            assert!(told.contains("404") && told.ends_with("is the bucket's name right?"), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_cut_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut begin = [0; 100];
+                stream.unwrap().read_exact(&mut begin).unwrap();
+            }
+        });
+        let error = place.put("7/data/a/0".into(), vec![1; 8 << 20]).await.unwrap_err();
+        assert!(format!("{error:#}").contains("can't write 7/data/a/0"), "{error:#}");
+    }
+
+    #[tokio::test]
     async fn a_bucket_that_refuses_the_credentials_is_told() {
         let place = place(&server(), "another secret");
         let error = format!("{:#}", place.put("7/data/a/0".into(), vec![1]).await.unwrap_err());
         assert!(error.contains("can't write 7/data/a/0") && error.contains("403"), "{error}");
+        assert!(error.contains("are the credentials right"), "{error}");
         assert!(!error.contains("X-Amz-Signature") && !error.contains("another secret"), "{error}");
     }
 

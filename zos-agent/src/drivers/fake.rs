@@ -793,7 +793,13 @@ impl VolumeDriver for FakeHost {
                 });
             }
             let used = before.map_or(4096, |volume| volume.used);
-            let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used, disk: spec.disk };
+            let volume = ObservedVolume {
+                id: spec.id.clone(),
+                size: spec.size,
+                used,
+                disk: spec.disk,
+                restored: false,
+            };
             state.volumes.insert(spec.id.clone(), volume);
             Ok(())
         })

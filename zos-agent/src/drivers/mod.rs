@@ -395,6 +395,8 @@ pub struct ObservedVolume {
     pub used: u64,
     /// Kind of disk that it lies on.
     pub disk: DiskKind,
+    /// Whether its owner has restored its content.
+    pub restored: bool,
 }
 
 /// Everything of this node in those storage pools that can be read.

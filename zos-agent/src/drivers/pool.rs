@@ -53,6 +53,8 @@ const BTRFS_MAGIC: u64 = 0x9123_683e;
 const ID_ATTRIBUTE: &str = "trusted.zos.id";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
+/// Extended attribute of a subvolume whose content its owner has restored.
+const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 /// Images may use a tenth of the pool, but at least this much.
 const MIN_IMAGE_SHARE: u64 = 2 * GIB;
 /// The reserve is a twentieth of the pool, but at least this much.
@@ -845,6 +847,16 @@ pub async fn signatures(device: &str) -> Result<String> {
     // It reads only: `--no-act` keeps it from erasing whatever else is said.
     let found = run(&WIPEFS, &["--no-act", "--noheadings", "--output", "TYPE", device]).await?;
     Ok(found.trim().replace('\n', ", "))
+}
+
+/// Whether the subvolume's content was restored.
+pub fn is_restored(path: &Path) -> bool {
+    getxattr(path, RESTORED_ATTRIBUTE, &mut [0; 0]).is_ok()
+}
+
+/// Remembers that the subvolume's content was restored.
+pub fn set_restored(path: &Path) -> io::Result<()> {
+    Ok(setxattr(path, RESTORED_ATTRIBUTE, b"", XattrFlags::empty())?)
 }
 
 /// Mounts the file system of these devices, and adds those to it that hold nothing at all. One is made if none holds

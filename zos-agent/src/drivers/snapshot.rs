@@ -4,7 +4,7 @@
 
 use super::{
     DriverError, WorkloadId,
-    pool::{Pool, set_used},
+    pool::{Pool, is_restored, set_restored, set_used},
     volume::PoolVolumes,
 };
 use anyhow::{Context, Result, ensure};
@@ -139,12 +139,18 @@ impl Beside {
         self.pool.ensure_subvolume(&self.path, self.limit).await
     }
 
+    /// Whether the volume's content was restored before.
+    pub fn is_restored(&self) -> bool {
+        is_restored(&self.volume)
+    }
+
     /// Makes it the volume, and the volume it: at once, or not at all.
     ///
     /// # Errors
     /// If the volume is gone.
     pub fn put_in_place(&self) -> Result<()> {
         set_used(&self.path)?;
+        set_restored(&self.path)?;
         renameat_with(CWD, &self.path, CWD, &self.volume, RenameFlags::EXCHANGE)
             .with_context(|| format!("can't replace {}", self.volume.display()))
     }

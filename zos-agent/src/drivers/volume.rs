@@ -3,7 +3,7 @@
 
 use super::{
     DriverError, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
-    pool::{Pool, PoolFault, Pools},
+    pool::{Pool, PoolFault, Pools, is_restored},
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -94,9 +94,10 @@ fn path(pool: &Pool, id: &WorkloadId) -> PathBuf {
 }
 
 fn observe_one(pool: &Pool, id: WorkloadId) -> anyhow::Result<ObservedVolume> {
-    let found = pool.subvolume(&path(pool, &id))?;
+    let path = path(pool, &id);
+    let found = pool.subvolume(&path)?;
     let (size, used) = found.map_or((0, 0), |found| (found.limit, found.used));
-    Ok(ObservedVolume { id, size, used, disk: pool.disk() })
+    Ok(ObservedVolume { id, size, used, disk: pool.disk(), restored: is_restored(&path) })
 }
 
 fn observe_pool(pool: &Pool, observed: &mut ObservedVolumes) -> anyhow::Result<()> {

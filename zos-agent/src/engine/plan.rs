@@ -447,7 +447,13 @@ mod tests {
     }
 
     fn observed_volume(contract: ContractId, name: &str, mib: u64) -> ObservedVolume {
-        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0, disk: DiskKind::Ssd }
+        ObservedVolume {
+            id: id(contract, name),
+            size: mib * MIB,
+            used: 0,
+            disk: DiskKind::Ssd,
+            restored: false,
+        }
     }
 
     /// Applies the step to a machine on which nothing fails.
@@ -492,8 +498,13 @@ mod tests {
                 world.network = false;
             }
             Step::EnsureVolume(spec) => {
-                let volume =
-                    ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0, disk: spec.disk };
+                let volume = ObservedVolume {
+                    id: spec.id.clone(),
+                    size: spec.size,
+                    used: 0,
+                    disk: spec.disk,
+                    restored: false,
+                };
                 world.volumes.insert(spec.id.name.clone(), volume);
             }
             Step::CreateMachine(spec) => {

@@ -273,8 +273,8 @@ impl Caller {
             }
             Ask::Volumes {} => reply.message(Message::Volumes(sources.volumes(contract))).await,
             Ask::Snapshot { workload } => streams.snapshots.take(contract, workload, reply, receive).await,
-            Ask::Restore { workload } => {
-                streams.snapshots.restore(sources, contract, workload, reply, receive).await
+            Ask::Restore { workload, once } => {
+                streams.snapshots.restore(sources, contract, workload, once, reply, receive).await
             }
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
             Ask::Node(_) => Err(failed(FailedCode::BadRequest, "no contract is named for the node")),

@@ -104,7 +104,8 @@ impl Sources {
         // Those of images are no workloads.
         let volumes = volumes.filter(|(name, _)| is_workload_name(name));
         let of = |(name, volume): (&String, &ObservedVolume)| {
-            (name.clone(), Volume { size_bytes: volume.size, used_bytes: volume.used })
+            let ObservedVolume { size, used, restored, .. } = *volume;
+            (name.clone(), Volume { size_bytes: size, used_bytes: used, restored })
         };
         volumes.map(of).collect()
     }
@@ -163,12 +164,13 @@ impl Snapshots {
         }
     }
 
-    /// Puts what the caller sends in place of the content of a volume.
+    /// Puts what the caller sends in place of the content of a volume; with `once`, only where nobody has before.
     pub async fn restore(
         &self,
         sources: &Sources,
         contract: ContractId,
         workload: String,
+        once: bool,
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
@@ -176,6 +178,11 @@ impl Snapshots {
         self.ensure_stopped(sources, &id).await?;
         let (beside, places) = self.begin(&id, Use::NewContent).await?;
         let held = Held(Some((beside.clone(), places)));
+        // No other stream of the contract goes on.
+        if once && beside.is_restored() {
+            held.end().await;
+            return Err(failed(FailedCode::BadRequest, "this volume was restored before"));
+        }
         let replaced = self.replace(sources, &id, &beside, reply, receive).await;
         held.end().await;
         replaced?;

@@ -107,7 +107,17 @@ fn hashes(batches: &Batches) -> BTreeSet<ChunkHash> {
 
 /// Restores the volume of a contract.
 async fn restored(peer: &NodePeer, contract: ContractId, batches: &Batches) -> Result<(), PeerError> {
-    let mut call = peer.ask(contract, Ask::Restore { workload: "data".into() }).await?;
+    restored_if(false, peer, contract, batches).await
+}
+
+/// The same, with `once` only where it wasn't restored before.
+async fn restored_if(
+    once: bool,
+    peer: &NodePeer,
+    contract: ContractId,
+    batches: &Batches,
+) -> Result<(), PeerError> {
+    let mut call = peer.ask(contract, Ask::Restore { workload: "data".into(), once }).await?;
     call.ready().await?;
     let (mut input, mut output) = call.split();
     let sending = async {
@@ -206,6 +216,10 @@ async fn a_volume_is_restored_in_another_contract_as_it_was() {
     assert_eq!((volumes.len(), volumes[0].size), (1, spec.size));
     // It has been used: nobody takes it for a new one.
     assert!(lgetxattr_query(&new, "trusted.zos.fresh").is_err());
+    // What its machine writes from now on is newer than any snapshot.
+    fs::write(new.join("later"), "written after it was restored").unwrap();
+    assert_eq!(code(restored_if(true, &owner, second, &batches).await.unwrap_err()), FailedCode::BadRequest);
+    assert!(new.join("later").exists() && desk.host.volumes_of(second).await[0].restored);
     for contract in [first, second] {
         until_clean(&desk, contract).await;
     }
@@ -309,7 +323,10 @@ async fn a_broken_or_hostile_restore_touches_nothing() {
         until_clean(&desk, other).await;
     }
     for workload in ["data/../../volumes/1-data", "../x", "web.volumes", ""] {
-        for ask in [Ask::Snapshot { workload: workload.into() }, Ask::Restore { workload: workload.into() }] {
+        for ask in [
+            Ask::Snapshot { workload: workload.into() },
+            Ask::Restore { workload: workload.into(), once: false },
+        ] {
             let refused = owner.answer(other, ask).await.unwrap_err();
             assert_eq!(code(refused), FailedCode::BadRequest, "{workload}");
         }
@@ -318,7 +335,7 @@ async fn a_broken_or_hostile_restore_touches_nothing() {
         owner.ask(other, Ask::Snapshot { workload: "nothing".into() }).await.unwrap().message().await;
     assert_eq!(code(missing.unwrap_err()), FailedCode::NotFound);
     // A caller that goes in the middle.
-    let mut call = owner.ask(other, Ask::Restore { workload: "data".into() }).await.unwrap();
+    let mut call = owner.ask(other, Ask::Restore { workload: "data".into(), once: false }).await.unwrap();
     call.ready().await.unwrap();
     let again = owner.ask(other, Ask::Snapshot { workload: "data".into() }).await.unwrap().message().await;
     assert_eq!(code(again.unwrap_err()), FailedCode::TooMany);
