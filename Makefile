@@ -105,14 +105,26 @@ lint: requirements $(CARGO_DENY) ## Check formatting, lints, licences and source
 	cargo clippy --manifest-path zos-init/Cargo.toml --all-targets -- -D warnings
 
 .PHONY: test
-test: setup lint explorer ## Run all tests; this is what CI does
+test: setup lint explorer build ## Run all tests; this is what CI does
 	npm test --prefix explorer
 	npm run e2e --prefix explorer -- tests/bundle.e2e.ts
-	$(CARGO) build --locked --workspace --bins
 	cp Cargo.lock zos-init/Cargo.lock
 	cargo test --quiet --manifest-path zos-init/Cargo.toml
+	$(MAKE) --jobs --keep-going test-workspace test-drivers
+	$(MAKE) test-flood
+
+# Of nextest's threads, three wait for blocks.
+.PHONY: test-workspace
+test-workspace: build ## Run the tests in Rust, but for those of drivers and of a flood
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
-		--test-threads $$(($$(nproc) + 1))
+		--test-threads $$(($$(nproc) + 3)) -E 'not binary(flood)'
+
+.PHONY: test-flood
+test-flood: build ## Flood the pool of a chain, with nothing beside it
+	$(RUN_TESTS_AS_ROOT) $(CARGO) nextest run --locked --workspace -E 'binary(flood)'
+
+.PHONY: test-drivers
+test-drivers: build ## Run the tests of the agent's drivers, on a node's engine
 	$(WITH_WASM) $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-const START_LIMIT: Duration = Duration::from_secs(15);
+const START_LIMIT: Duration = Duration::from_secs(30);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 const JOIN_LIMIT: Duration = Duration::from_secs(120);
 /// What stands in the log before the id of a node that has joined.

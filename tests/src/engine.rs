@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{Process, Run, wait_for};
+use crate::{Process, Run, run::is_own_machine, wait_for};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
@@ -24,7 +24,7 @@ impl Engine {
         let host = env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.into());
         let found = Self { host, private: None };
         // An engine on another machine couldn't reach the registry on this one's loopback.
-        if found.host.starts_with("unix://") && found.answers() {
+        if found.host.starts_with("unix://") && !is_own_machine() && found.answers() {
             fs::write(run.folder().join("engine"), &found.host)?;
             return Ok(found);
         }

@@ -2,10 +2,12 @@
 
 use crate::Engine;
 use anyhow::{Context, Result, bail};
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 /// Prefix of the folders of runs.
-pub(crate) const RUN_PREFIX: &str = "tfgrid-";
+const RUN_PREFIX: &str = "tfgrid-";
+/// The network of this program.
+const NETWORK: &str = "/proc/self/ns/net";
 /// Folder of network namespaces.
 const NAMESPACES: &str = "/run/netns";
 /// Prefix of the agent's containers, networks and network namespaces.
@@ -33,9 +35,9 @@ const KEPT: [&str; 5] = [
 pub struct Footprint(BTreeSet<String>);
 
 impl Footprint {
-    /// Mounts, loop devices, network interfaces, firewall tables and folders of runs.
+    /// Mounts, network interfaces and firewall tables; folders of runs in this network, and loop devices on files in them.
     pub fn of_machine() -> Result<Self> {
-        let mut lines = BTreeSet::new();
+        let (mut lines, prefix) = (BTreeSet::new(), run_prefix()?);
         for mount in fs::read_to_string("/proc/mounts")?.lines() {
             let place = mount.split(' ').nth(1).context("/proc/mounts has a line without a mount point")?;
             // The first network namespace of a machine makes it a mount point.
@@ -43,14 +45,15 @@ impl Footprint {
                 lines.insert(format!("mount {place}"));
             }
         }
-        lines.extend(output("loop device", "losetup", &["-l", "-n", "-O", "NAME,BACK-FILE"])?);
+        let devices = output("loop device", "losetup", &["-l", "-n", "-O", "NAME,BACK-FILE"])?;
+        lines.extend(devices.into_iter().filter(|device| device.contains(&format!("/{prefix}"))));
         for interface in fs::read_dir("/sys/class/net")? {
             lines.insert(format!("interface {}", interface?.file_name().to_string_lossy()));
         }
         lines.extend(output("firewall", "nft", &["list", "tables"])?);
         for entry in fs::read_dir(std::env::temp_dir())? {
             let name = entry?.file_name();
-            if name.to_string_lossy().starts_with(RUN_PREFIX) {
+            if name.to_string_lossy().starts_with(&prefix) {
                 lines.insert(format!("folder {}", name.to_string_lossy()));
             }
         }
@@ -100,6 +103,12 @@ impl Footprint {
         }
         Ok(())
     }
+}
+
+/// Prefix of the folders of runs in this network: machines of programs' own share folders and loop devices.
+pub(crate) fn run_prefix() -> Result<String> {
+    let network = fs::metadata(NETWORK).with_context(|| format!("can't read {NETWORK}"))?;
+    Ok(format!("{RUN_PREFIX}{}-", network.ino()))
 }
 
 /// Whether the item's name is one that a grid gives: it is in the folder of a run, or starts as the agent's

@@ -30,8 +30,8 @@ pub struct Options<'a> {
     pub sealing: Option<&'a str>,
     /// What the node offers, as the agent's option `--capacity`; a small machine if `None`.
     pub capacity: Option<&'a str>,
-    /// Other programs change the machine meanwhile: only items with names of a grid count as left behind.
-    /// Tests check everything.
+    /// On this machine, which other programs change meanwhile: only items with names of a grid count as left behind.
+    /// Tests have machines of their own, and check everything.
     pub ignores_others: bool,
 }
 
@@ -222,12 +222,13 @@ impl Machine {
     }
 }
 
-/// [`Machine::run`] once the machine is locked.
+/// [`Machine::run`] on a machine of this program's own.
 pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
-    Machine::lock()?.run(name, scenario)
+    Machine::own()?.run(name, scenario)
 }
 
-/// [`on_a_run`] while other programs change the machine: only items with names of a grid count as left behind.
+/// [`Machine::run`] on this machine, which other programs change meanwhile: only items with names of a grid count as left
+/// behind.
 pub fn on_a_run_beside_others<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
     Machine::lock()?.run_checked(name, Footprint::own, scenario)
 }
@@ -239,7 +240,8 @@ pub fn on_a_grid<T>(
     steps: &Steps,
     scenario: impl FnOnce(&mut Grid) -> Result<T>,
 ) -> Result<T> {
+    let machine = if options.ignores_others { Machine::lock() } else { Machine::own() }?;
     let checked: fn(Footprint) -> Footprint =
         if options.ignores_others { Footprint::own } else { |footprint| footprint };
-    Machine::lock()?.run_checked(name, checked, |run| scenario(&mut Grid::start(run, options, steps)?))
+    machine.run_checked(name, checked, |run| scenario(&mut Grid::start(run, options, steps)?))
 }

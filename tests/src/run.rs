@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{footprint::RUN_PREFIX, wait_for};
+use crate::{footprint::run_prefix, wait_for};
 use anyhow::{Context, Result, ensure};
 use std::{
     env,
@@ -22,6 +22,9 @@ const REPOSITORY: &str = "TFGRID_REPOSITORY";
 const LOGS: &str = "TFGRID_LOGS";
 /// A folder that every machine has. Locking it leaves no file behind.
 const LOCKED: &str = "/run";
+/// Runs a program on a machine of its own, which has the folder `OWN`.
+const OWN_MACHINE: &str = "scripts/own-machine.sh";
+const OWN: &str = "/run/own-machine";
 
 /// The cleaner's program: it reads its stdin, which the kernel closes when the run's owner ends, and then
 /// cleans up. Its stdout is the lock on the machine, which it so keeps to its end.
@@ -32,6 +35,17 @@ const CLEANER: &str = r#"cat; exec "$0" "$1" 3>&1 >&2"#;
 pub struct Machine(File);
 
 impl Machine {
+    /// Locks a machine of this program's own, beside which other grids run. Where it isn't on one, it starts anew on one.
+    pub fn own() -> Result<Self> {
+        if !is_own_machine() {
+            let script = repository().join(OWN_MACHINE);
+            let program = env::current_exe().context("can't tell where this program is")?;
+            let error = Command::new(&script).arg(program).args(env::args_os().skip(1)).exec();
+            return Err(error).with_context(|| format!("can't run {}", script.display()));
+        }
+        Self::lock()
+    }
+
     /// Takes the lock. While another grid runs, says so and waits for it to end, but not for long.
     pub fn lock() -> Result<Self> {
         let place = File::open(LOCKED).with_context(|| format!("can't open {LOCKED}"))?;
@@ -49,9 +63,14 @@ impl Machine {
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {LOCKED}")),
         })
-        .context("only one grid can run on a machine: end `make dev` or the other tests first")?;
+        .context("only one grid can run on a machine: end `make dev` or the other demo first")?;
         Ok(Self(place))
     }
+}
+
+/// Whether this program runs on a machine of its own: nothing else is in its network.
+pub(crate) fn is_own_machine() -> bool {
+    Path::new(OWN).exists()
 }
 
 /// A run of a grid: the folder of its files, the folder of its logs, and its cleaner.
@@ -70,7 +89,7 @@ impl Run {
         }
         fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
         let folder = tempfile::Builder::new()
-            .prefix(RUN_PREFIX)
+            .prefix(&run_prefix()?)
             .tempdir()
             .context("can't create a folder for the run: is TMPDIR writable?")?;
         fs::create_dir(folder.path().join("pids"))?;

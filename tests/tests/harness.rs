@@ -8,14 +8,16 @@ use std::{
     io::{BufRead, BufReader},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
-use tfgrid_tests::{Engine, Footprint, Machine, Registry, Run, on_a_run};
+use tfgrid_tests::{Engine, Footprint, Machine, Registry, Run, on_a_run, repository};
 
 const LIFE_OF_A_VICTIM: Duration = Duration::from_secs(60);
 const UP: &str = "everything is up";
+/// Has the name of the victim's run.
+const VICTIM: &str = "TFGRID_VICTIM";
 
 fn run_command(program: &str, args: &[&str]) -> Result<()> {
     let status = Command::new(program).args(args).status()?;
@@ -59,7 +61,7 @@ fn an_image_is_pulled_by_digest_and_a_missing_one_is_not() -> Result<()> {
 
 #[test]
 fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
-    let machine = Machine::lock()?;
+    let machine = Machine::own()?;
     let before = Footprint::of_machine()?;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         machine.run("harness-panic", |run| -> Result<()> {
@@ -71,19 +73,45 @@ fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
     Footprint::of_machine()?.ensure_within(&before)
 }
 
+/// A run of this name in a process of its own, which waits to be killed.
+struct Victim(Child);
+
+impl Victim {
+    /// Starts it by a command that takes a program with its arguments; returns once all is up.
+    fn start(mut command: Command, name: &str) -> Result<Self> {
+        command.args(["--ignored", "--exact", "victim", "--nocapture"]).env(VICTIM, name);
+        let mut victim = Self(command.stdout(Stdio::piped()).spawn()?);
+        let mut said = BufReader::new(victim.0.stdout.take().context("no stdout")?).lines();
+        let up = said.any(|line| line.is_ok_and(|line| line.contains(UP)));
+        ensure!(up, "the victim ended before all was up");
+        Ok(victim)
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_machine_of_a_programs_own_sees_nothing_of_another() -> Result<()> {
+    let _machine = Machine::own()?;
+    let before = Footprint::of_machine()?;
+    let mut command = Command::new(repository().join("scripts/own-machine.sh"));
+    command.arg(env::current_exe()?);
+    let _other = Victim::start(command, "harness-other")?;
+    Footprint::of_machine()?.ensure_within(&before)
+}
+
 #[test]
 fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
-    let before = Machine::lock().and_then(|_machine| Footprint::of_machine())?;
-    let mut victim = Command::new(env::current_exe()?)
-        .args(["--ignored", "--exact", "victim", "--nocapture"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut said = BufReader::new(victim.stdout.take().context("no stdout")?).lines();
-    let up = said.any(|line| line.is_ok_and(|line| line.contains(UP)));
+    let before = Machine::own().and_then(|_machine| Footprint::of_machine())?;
+    let victim = Victim::start(Command::new(env::current_exe()?), "harness-victim")?;
     let littered = Footprint::of_machine()?;
-    victim.kill()?;
-    victim.wait()?;
-    ensure!(up, "the victim ended before all was up");
+    drop(victim);
     ensure!(!littered.beyond(&before).is_empty(), "the victim left nothing to clean up");
     // Its cleaner holds the lock until it is done.
     let _machine = Machine::lock()?;
@@ -91,9 +119,9 @@ fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
 }
 
 #[test]
-#[ignore = "run and killed by nothing_is_left_by_a_test_that_is_killed"]
+#[ignore = "run and killed by others"]
 fn victim() -> Result<()> {
-    on_a_run("harness-victim", |run| {
+    on_a_run(&env::var(VICTIM)?, |run| {
         let _all = set_up(&run)?;
         println!("{UP}");
         thread::sleep(LIFE_OF_A_VICTIM);

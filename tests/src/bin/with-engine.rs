@@ -26,6 +26,8 @@ fn main() -> Result<()> {
         let status = Command::new(program)
             .args(arguments)
             .env("TFGRID_NODE", run.subfolder("agent")?)
+            // What is left of its disks is found there.
+            .env("TMPDIR", run.folder())
             .status()
             .with_context(|| format!("can't run {program}"))?;
         ensure!(status.success(), "{program} failed ({status})");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Scenarios that share a grid. `SCENARIO=TEXT` selects those whose names contain the text.
+//! Scenarios that share three grids, which run beside each other: each is a test that takes about as long as the others.
+//! `SCENARIO=TEXT` selects those whose names contain the text.
 
 mod blocks;
 mod command_line;
@@ -22,51 +23,65 @@ mod upgrade;
 mod views;
 
 use anyhow::Result;
-use tfgrid_tests::{on_one_grid, scenarios};
+use tfgrid_tests::{Scenario, on_one_grid, scenarios};
+
+const CONTRACTS: &[Scenario] = &scenarios![
+    deployment::a_contract_runs_is_billed_and_leaves_nothing,
+    deployment::a_volume_lies_on_hard_disks,
+    command_line::people_deploy_list_and_cancel,
+    command_line::a_stored_key_signs_and_its_calls_are_found,
+    teams::teams_sign_as_their_page_says,
+    command_line::farmers_see_and_set_all_of_their_own,
+    command_line::applications_go_on_where_they_stopped,
+    refusals::nodes_and_chain_refuse_what_is_wrong,
+    funds::a_deposit_that_is_missing_is_made_with_the_call,
+    funds::a_deposit_resumes_a_contract_without_funds,
+];
+const MACHINES: &[Scenario] = &scenarios![
+    sealed::secrets_are_sealed_from_the_file_to_the_machine,
+    sealed::output_is_sent_to_an_address_that_is_secret,
+    peer::owners_see_enter_and_reach_their_machines,
+    peer::the_sdk_example_reaches_a_machine,
+    peer::a_relay_carries_what_no_packet_reaches,
+    peer::a_stopped_machine_stays_stopped,
+    peer::a_finished_job_runs_again_for_its_owner,
+    peer::deaths_and_failing_checks_are_told_as_events,
+    peer::a_terminal_has_its_size_and_its_keys,
+    peer::an_editor_works_in_a_terminal,
+    peer::output_is_shown_by_its_times_and_over_restarts,
+    peer::nothing_else_listens_for_management,
+    peer::signals_reach_the_program,
+    peer::strangers_and_removed_devices_get_nothing,
+    peer_flood::floods_take_nothing_from_an_owner,
+    peer_nat::owners_behind_routers_reach_their_machines,
+];
+const BOTS: &[Scenario] = &scenarios![
+    snapshots::a_snapshot_is_restored_in_a_new_contract,
+    messages::messages_pass_where_nobody_can_read_them,
+    messages::messages_of_strangers_are_refused,
+    messages::messages_wait_for_whoever_is_away,
+    messages::messages_are_answered_by_the_script_of_the_guide,
+    farm_watch::a_farmer_is_told_of_a_silent_node_and_of_its_return,
+    own_node::a_farmer_sees_its_node_and_nothing_of_tenants,
+    gateway::a_page_is_published_under_a_name,
+    blocks::every_library_decodes_blocks_with_reports,
+    languages::python_and_javascript_do_the_whole_round,
+    // Last, since it changes the chain.
+    upgrade::contracts_and_agent_survive_a_new_runtime,
+];
+const ALL: [&[Scenario]; 3] = [CONTRACTS, MACHINES, BOTS];
 
 #[test]
-fn scenarios_on_one_grid() -> Result<()> {
-    on_one_grid(
-        "shared",
-        &scenarios![
-            deployment::a_contract_runs_is_billed_and_leaves_nothing,
-            deployment::a_volume_lies_on_hard_disks,
-            command_line::people_deploy_list_and_cancel,
-            command_line::a_stored_key_signs_and_its_calls_are_found,
-            teams::teams_sign_as_their_page_says,
-            command_line::farmers_see_and_set_all_of_their_own,
-            command_line::applications_go_on_where_they_stopped,
-            sealed::secrets_are_sealed_from_the_file_to_the_machine,
-            sealed::output_is_sent_to_an_address_that_is_secret,
-            peer::owners_see_enter_and_reach_their_machines,
-            peer::the_sdk_example_reaches_a_machine,
-            peer::a_relay_carries_what_no_packet_reaches,
-            peer::a_stopped_machine_stays_stopped,
-            peer::a_finished_job_runs_again_for_its_owner,
-            peer::deaths_and_failing_checks_are_told_as_events,
-            peer::a_terminal_has_its_size_and_its_keys,
-            peer::an_editor_works_in_a_terminal,
-            peer::output_is_shown_by_its_times_and_over_restarts,
-            peer::nothing_else_listens_for_management,
-            peer::signals_reach_the_program,
-            peer::strangers_and_removed_devices_get_nothing,
-            own_node::a_farmer_sees_its_node_and_nothing_of_tenants,
-            snapshots::a_snapshot_is_restored_in_a_new_contract,
-            messages::messages_pass_where_nobody_can_read_them,
-            messages::messages_of_strangers_are_refused,
-            messages::messages_wait_for_whoever_is_away,
-            messages::messages_are_answered_by_the_script_of_the_guide,
-            farm_watch::a_farmer_is_told_of_a_silent_node_and_of_its_return,
-            peer_flood::floods_take_nothing_from_an_owner,
-            peer_nat::owners_behind_routers_reach_their_machines,
-            gateway::a_page_is_published_under_a_name,
-            refusals::nodes_and_chain_refuse_what_is_wrong,
-            funds::a_deposit_that_is_missing_is_made_with_the_call,
-            funds::a_deposit_resumes_a_contract_without_funds,
-            blocks::every_library_decodes_blocks_with_reports,
-            languages::python_and_javascript_do_the_whole_round,
-            // Last, since it changes the chain.
-            upgrade::contracts_and_agent_survive_a_new_runtime,
-        ],
-    )
+fn contracts_from_their_plan_to_their_bill() -> Result<()> {
+    on_one_grid("contracts", CONTRACTS, &ALL)
+}
+
+#[test]
+fn machines_and_those_who_reach_them() -> Result<()> {
+    on_one_grid("machines", MACHINES, &ALL)
+}
+
+#[test]
+fn bots_sites_and_libraries() -> Result<()> {
+    on_one_grid("bots", BOTS, &ALL)
 }

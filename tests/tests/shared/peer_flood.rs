@@ -28,7 +28,7 @@ use tokio::{
 };
 
 /// How long everybody floods the node.
-const FLOOD: Duration = Duration::from_secs(20);
+const FLOOD: Duration = Duration::from_secs(10);
 /// What the owner waits for an answer at most; the floods use up the machine's processors, too.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Between two questions of the owner.

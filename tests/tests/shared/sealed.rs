@@ -24,8 +24,6 @@ const EVENT_LIMIT: Duration = Duration::from_secs(60);
 /// Those of the vectors: secret and public half.
 const IDENTITY: &str = "AGE-SECRET-KEY-1YQSJYGEYY5NZW2PF9G4JCTFW9UCRZV3NXS6NVDEC8YARK0PA8CLSWXGG7Q";
 const RECIPIENT: &str = "age1xkq8943ktzqdrth2x2ddlyfp8qu9rmfp528rka0fvhgd9ngkvf2qu2snyf";
-/// Where nodes have their engines' files and their pools.
-const NODES: &str = "/run/zos";
 /// The database of an engine's containerd, which is in memory.
 const IN_MEMORY: &str = "containerd-root";
 
@@ -87,7 +85,7 @@ fn holding_processes(grid: &Grid, secret: &str) -> Result<Vec<PathBuf>> {
 fn ensure_only_in(grid: &Grid, secret: &str, machine: Option<&str>) -> Result<()> {
     let run = grid.run();
     let mut found = holding_processes(grid, secret)?;
-    for folder in [grid.agent.data(), &run.folder().join("chain"), run.logs(), Path::new(NODES)] {
+    for folder in [grid.agent.data(), &run.folder().join("chain"), run.logs(), &grid.agent.run_folder()?] {
         holders(folder, secret, &mut found);
     }
     let is_its = |path: &&PathBuf| path.iter().any(|part| machine.is_some_and(|id| part == id));
@@ -101,11 +99,12 @@ fn ensure_only_in(grid: &Grid, secret: &str, machine: Option<&str>) -> Result<()
 /// machines.
 fn ensure_no_core_dumps(grid: &Grid) -> Result<()> {
     let agent = grid.agent.pid().context("the agent doesn't run")?;
+    let folder = grid.agent.run_folder()?.display().to_string();
     let mut programs = Vec::new();
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
         let line = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
-        let is_engines = line.contains(NODES) && !line.starts_with("docker\0");
+        let is_engines = line.contains(&folder) && !line.starts_with("docker\0");
         if !is_engines && !process.ends_with(agent.to_string()) {
             continue;
         }
