@@ -9,10 +9,11 @@
 //!   node and its owner.
 //! - [`team`] is about accounts that several people sign for, [`call`] tells what they sign.
 //! - [`peer`] asks the node itself: output, shells, files and ports of machines; [`snapshot`] is what it tells of
-//!   volumes.
+//!   volumes, [`archive`] how files go from and to machines.
 
 #![deny(missing_docs)]
 
+pub mod archive;
 pub mod bill;
 pub mod call;
 pub mod causes;

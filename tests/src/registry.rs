@@ -155,7 +155,7 @@ fn applets() -> Result<Vec<String>> {
 }
 
 fn pack_rootfs(rootfs: &Path, archive: &Path) -> Result<()> {
-    add_busybox(rootfs, &["sh", "cat", "grep", "httpd", "tar"])?;
+    add_busybox(rootfs, &["sh", "cat", "grep", "httpd"])?;
     add_script(&rootfs.join("bin/serve"), SERVE)?;
     pack(rootfs, archive)
 }

@@ -352,7 +352,7 @@ impl OnGrid {
         let keeper = Keeper::new(chain.clone(), snapshots.clone(), known);
         let (observed, standings) = (observed.clone(), standings.clone());
         let recorder = Recorder::load(observed, standings, troubles_rx, done, log, store.clone())?;
-        let streams = Streams::new(machines, machine.volumes.clone());
+        let streams = Streams::new(machines, machine.volumes.clone(), program()?);
         let server = Server::new(peer, streams, sources).with_links(connections);
         spawn(tasks, keeper.run());
         spawn(tasks, recorder.run());

@@ -3,8 +3,13 @@
 
 use crate::{
     drivers::{
-        address::PublicInterface, gateway::GatewayArgs, machine::EngineChoice, network::ResolveArgs,
-        pool::PoolPlace, registries::Registries, runtime::RuntimeArgs,
+        address::PublicInterface,
+        gateway::GatewayArgs,
+        machine::{CopyArgs, EngineChoice},
+        network::ResolveArgs,
+        pool::PoolPlace,
+        registries::Registries,
+        runtime::RuntimeArgs,
     },
     host::CapacityOverride,
     logs::LogPolicy,
@@ -61,6 +66,9 @@ pub enum Command {
     /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in the data
     /// folder; disks of the pool are empty afterwards.
     Purge(PurgeArgs),
+    /// Copy files from or to a machine for its owner; the agent starts it
+    #[command(hide = true)]
+    Copy(CopyArgs),
     /// Answer machines' questions for names in private networks; the agent starts it
     #[command(hide = true)]
     Resolve(ResolveArgs),

@@ -3,9 +3,11 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use futures::{FutureExt, future::LocalBoxFuture};
 use std::{
     env,
     io::{self, IsTerminal},
+    process::exit,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,25 +19,38 @@ use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
     doctor,
-    drivers::{network, runtime},
+    drivers::{machine, network, runtime},
     host,
     own_log::{self, OwnLog},
     update::StartAnew,
 };
 
-#[tokio::main(worker_threads = 2)]
-async fn main() {
+fn main() {
     let cli = Cli::parse();
     let own_log = start_log(cli.run.log_format);
+    let work = match cli.command {
+        // Before there is another thread: the kernel lets a process with several into no machine.
+        Some(Command::Copy(args)) => {
+            if let Err(error) = machine::copy(&args) {
+                eprintln!("{error:#}");
+                exit(1);
+            }
+            return;
+        }
+        Some(Command::Doctor(args)) => doctor::run(args).boxed_local(),
+        Some(Command::Purge(args)) => agent::purge(args).boxed_local(),
+        Some(Command::Resolve(args)) => network::resolve(args).boxed_local(),
+        Some(Command::Runtime(args)) => async { runtime::run(args) }.boxed_local(),
+        None => agent::run(cli.run, own_log).boxed_local(),
+    };
+    run(work);
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn run(work: LocalBoxFuture<'static, Result<()>>) {
     let work = async {
         host::forbid_core_dumps()?;
-        match cli.command {
-            Some(Command::Doctor(args)) => doctor::run(args).await,
-            Some(Command::Purge(args)) => agent::purge(args).await,
-            Some(Command::Resolve(args)) => network::resolve(args).await,
-            Some(Command::Runtime(args)) => runtime::run(args),
-            None => agent::run(cli.run, own_log).await,
-        }
+        work.await
     };
     let result = tokio::select! {
         result = work => result,
@@ -47,7 +62,7 @@ async fn main() {
             std::process::exit(StartAnew::EXIT_CODE);
         }
         error!("{error:#}");
-        std::process::exit(1);
+        exit(1);
     }
 }
 

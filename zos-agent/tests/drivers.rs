@@ -3,6 +3,8 @@
 //! folder in `TFGRID_NODE`: the first test starts its engine, the others use it too, and `zos-agent purge --yes` ends
 //! it. `make test` runs them with `with-engine cargo nextest run --workspace --run-ignored only`.
 
+#[path = "drivers/copies.rs"]
+mod copies;
 #[path = "drivers/disks.rs"]
 mod disks;
 #[path = "drivers/engines.rs"]
@@ -337,6 +339,11 @@ impl Registry {
     fn push(&self, host: &Host, name: &str, changes: &str) -> String {
         let archive = self.folder.path().join("rootfs.tar");
         pack(&self.rootfs(), &archive);
+        self.push_packed(host, name, changes, &archive)
+    }
+
+    /// The same with the content of an archive.
+    fn push_packed(&self, host: &Host, name: &str, changes: &str, archive: &Path) -> String {
         let name = format!("{}/{name}:1", self.address);
         let archive = archive.to_string_lossy();
         let changes = changes.lines().flat_map(|change| ["--change", change]);

@@ -42,6 +42,22 @@ pub enum Ask {
     Logs(Logs),
     /// Runs a program in a machine: [`Message::Ready`], data frames in both directions, [`Message::Exit`].
     Exec(Exec),
+    /// A file or folder of a machine: [`Message::Ready`], an [archive](crate::archive) in data frames,
+    /// [`Message::Done`].
+    CopyOut {
+        /// Name of the machine.
+        workload: String,
+        /// Its absolute path there.
+        path: String,
+    },
+    /// Files for a folder of a machine: [`Message::Ready`], the caller's [archive](crate::archive) in data frames until
+    /// the end of its stream, [`Message::Done`] once it is unpacked.
+    CopyIn {
+        /// Name of the machine.
+        workload: String,
+        /// Absolute path of the folder there.
+        path: String,
+    },
     /// Stops the machine and starts it again; [`Message::Done`].
     Restart {
         /// Name of the machine.
@@ -485,6 +501,10 @@ mod tests {
                     since: None,
                     timestamps: false,
                 }),
+            ),
+            (
+                r#"{"contract":7,"ask":{"copy-in":{"workload":"web","path":"/srv"}}}"#,
+                Ask::CopyIn { workload: "web".into(), path: "/srv".into() },
             ),
             (
                 r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"tcp","port":80}}}"#,

@@ -10,22 +10,20 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
-    cell::Cell,
     fs,
-    io::{self, PipeWriter, Read, pipe},
+    io::{self, PipeWriter, pipe},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     str::FromStr,
 };
-use tar::{Archive, Builder};
 use tempfile::tempdir_in;
 use tfgrid_client::{
+    archive::{pack, unpack},
     peer::{
         Call, PeerError,
         frame::{Frame, MAX_FRAME_BYTES},
-        protocol::{Ask, Exec, Message},
+        protocol::{Ask, Message},
     },
-    primitives::text::printable,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,24 +31,15 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// Exit code of a program that can't be run.
-const CANNOT_RUN: i64 = 126;
-/// Limit of what is told of `tar`'s errors.
-const ERROR_BYTES: u32 = 500;
-/// Limit of what is kept of them.
-const MAX_ERROR_BYTES: usize = 64 * 1024;
-/// Limit of an archive's headers and names from one item's content to the next: all are read into memory.
-const HEADER_BYTES: u64 = 64 * 1024;
-/// Limit of the headers of folders, which are kept until the end.
-const FOLDER_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Copy files or folders from a machine, or to it
 #[derive(Args)]
 #[command(after_help = "\
-A place of a machine is WORKLOAD:/PATH; the machine needs the program `tar`.
-A place that ends in / is a folder, and must be there; any other is the new name
-of what is copied. Symbolic links are copied within folders, as links; one that
-is named itself isn't followed.
+A place of a machine is WORKLOAD:/PATH. The machine must run, and its image needs
+no program for it. A place that ends in / is a folder, and must be there; any
+other is the new name of what is copied, and replaces a file of that name. What
+is copied belongs to you here, and there to the user of the machine's first
+program. Symbolic links are copied within folders, as links; one that is named
+itself isn't followed.
 
 Examples:
   threebot cp 7 web:/var/log/app.log .       a file to this folder
@@ -149,33 +138,20 @@ enum Copy {
     In { from: PathBuf, to: Place },
 }
 
-/// Starts `tar` in a machine.
-async fn tar<'a>(connected: &'a Connected, workload: &str, args: &[&str]) -> Result<Call<'a>, PeerError> {
-    let command = [&["tar"], args].concat().into_iter().map(Into::into).collect();
-    let exec = Exec { workload: workload.into(), command, terminal: None };
-    let mut call = connected.peer.ask(connected.contract, Ask::Exec(exec)).await?;
+/// Asks for a copy from or to a machine.
+async fn copy(connected: &Connected, ask: Ask) -> Result<Call<'_>, PeerError> {
+    let mut call = connected.peer.ask(connected.contract, ask).await?;
     call.ready().await?;
     Ok(call)
 }
 
-/// The failure of a `tar` that wrote this.
-fn tar_failed(code: i64, errors: &[u8]) -> Error {
-    if code == CANNOT_RUN {
-        return anyhow!(
-            "the machine has no `tar`, with which files are copied; what is in its volumes is copied by \
-             `threebot snapshot`"
-        );
-    }
-    let errors = printable(&String::from_utf8_lossy(errors), ERROR_BYTES);
-    anyhow!("`tar` in the machine failed with code {code}: {errors}")
-}
-
 async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()> {
-    let (folder, Some(name)) = from.parts() else {
+    let (_, Some(name)) = from.parts() else {
         bail!("{} has no name that it could get here: leave out the / at its end", from.path);
     };
     let target = target_here(to, name)?;
-    let mut call = tar(connected, &from.workload, &["-C", folder, "-cf", "-", "--", name]).await?;
+    let ask = Ask::CopyOut { workload: from.workload.clone(), path: from.path.clone() };
+    let mut call = copy(connected, ask).await?;
     let (reader, writer) = pipe()?;
     // Beside the target, so that the rest is a rename. Nothing of the archive gets out of there.
     let beside = target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -183,33 +159,22 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
     let into = unpacked.path().to_owned();
     let unpacking = spawn_blocking(move || unpack(reader, &into));
     let mut archive = async_pipe::Sender::from_owned_fd(OwnedFd::from(writer))?;
-    let mut errors = Vec::new();
-    let code = loop {
+    loop {
         match call.next().await? {
             Some(Frame::Data(bytes)) => {
                 // What fails here is the unpacking, which says why.
                 if archive.write_all(&bytes).await.is_err() {
-                    break 0;
+                    break;
                 }
             }
-            Some(Frame::Errors(bytes)) => keep(&mut errors, &bytes),
-            Some(Frame::Message(Message::Exit { code })) => break code,
+            Some(Frame::Message(Message::Done {})) => break,
             _ => return Err(PeerError::Unexpected.into()),
         }
-    };
+    }
     drop(archive);
     let unpacking = unpacking.await?;
-    if code != 0 {
-        return Err(tar_failed(code, &errors));
-    }
     unpacking.with_context(|| format!("can't unpack to {}", beside.display()))?;
     place(&unpacked.path().join(name), &target, &from)
-}
-
-/// Keeps what `tar` writes of its errors, up to a limit.
-fn keep(errors: &mut Vec<u8>, more: &[u8]) {
-    let room = MAX_ERROR_BYTES.saturating_sub(errors.len());
-    errors.extend(more.iter().take(room));
 }
 
 /// Fails for a symbolic link: an earlier copy may have brought it, and it may lead anywhere.
@@ -246,56 +211,6 @@ fn place(copied: &Path, target: &Path, from: &Place) -> Result<()> {
     fs::rename(copied, target).with_context(|| format!("can't write to {}", target.display()))
 }
 
-/// A reader that fails once nothing is left of what may be read.
-struct Limited<'a, R> {
-    inner: R,
-    left: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Limited<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(io::Error::other("the archive has a header or name that is too long"));
-        }
-        let most = usize::try_from(left).map_or(into.len(), |left| left.min(into.len()));
-        let count = self.inner.read(&mut into[..most])?;
-        self.left.set(left.saturating_sub(count as u64));
-        Ok(count)
-    }
-}
-
-/// Unpacks an archive into a folder, and reads it to its end.
-fn unpack(archive: impl Read, into: &Path) -> io::Result<()> {
-    let left = Cell::new(HEADER_BYTES);
-    let mut archive = Archive::new(Limited { inner: archive, left: &left });
-    unpack_items(&mut archive, &left, into)?;
-    left.set(u64::MAX);
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop)
-}
-
-/// Unpacks all items; `left` is what the archive may still read.
-fn unpack_items(archive: &mut Archive<impl Read>, left: &Cell<u64>, into: &Path) -> io::Result<()> {
-    let (mut folders, mut kept) = (Vec::new(), 0);
-    for item in archive.entries()? {
-        let mut item = item?;
-        if item.header().entry_type().is_dir() {
-            kept += HEADER_BYTES - left.get();
-            if kept > FOLDER_BYTES {
-                return Err(io::Error::other("the archive has too many folders"));
-            }
-            folders.push(item);
-        } else {
-            left.set(u64::MAX);
-            item.unpack_in(into)?;
-        }
-        left.set(HEADER_BYTES);
-    }
-    // Last, each before its parent: one may be read-only.
-    folders.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
-    folders.iter_mut().try_for_each(|folder| folder.unpack_in(into).map(drop))
-}
-
 /// The folder in a machine for what is copied from here, and its name there.
 fn target_there<'a>(from: &Path, to: &'a Place) -> Result<(&'a str, PathBuf)> {
     ensure_no_link(from)?;
@@ -309,15 +224,16 @@ fn target_there<'a>(from: &Path, to: &'a Place) -> Result<(&'a str, PathBuf)> {
 
 async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> {
     let (folder, name) = target_there(&from, &to)?;
-    let call = tar(connected, &to.workload, &["-C", folder, "-xf", "-"]).await?;
+    let call =
+        copy(connected, Ask::CopyIn { workload: to.workload.clone(), path: folder.to_owned() }).await?;
     let (reader, writer) = pipe()?;
-    let packing = spawn_blocking(move || pack(writer, &from, &name));
+    let packing = spawn_blocking(move || pack_here(writer, &from, &name));
     let mut archive = async_pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let (mut input, mut output) = call.split();
     let sending = async {
         let mut bytes = vec![0; MAX_FRAME_BYTES];
         while let Ok(count @ 1..) = archive.read(&mut bytes).await {
-            // A `tar` that has ended takes no more, and says why.
+            // A node that takes no more says why.
             if input.data(&bytes[..count]).await.is_err() {
                 break;
             }
@@ -329,15 +245,9 @@ async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> 
         Ok::<_, Error>(())
     };
     let unpacking = async {
-        let mut errors = Vec::new();
-        loop {
-            match output.next().await? {
-                Some(Frame::Data(_)) => {}
-                Some(Frame::Errors(bytes)) => keep(&mut errors, &bytes),
-                Some(Frame::Message(Message::Exit { code: 0 })) => return Ok(()),
-                Some(Frame::Message(Message::Exit { code })) => return Err(tar_failed(code, &errors)),
-                _ => return Err(Error::from(PeerError::Unexpected)),
-            }
+        match output.next().await? {
+            Some(Frame::Message(Message::Done {})) => Ok(()),
+            _ => Err(Error::from(PeerError::Unexpected)),
         }
     };
     tokio::pin!(unpacking);
@@ -350,21 +260,12 @@ async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> 
     }
 }
 
-/// Packs a file or folder under this name.
-fn pack(archive: PipeWriter, from: &Path, name: &Path) -> Result<()> {
-    let mut archive = Builder::new(archive);
-    archive.follow_symlinks(false);
-    let packed = if from.is_dir() {
-        archive.append_dir_all(name, from)
-    } else {
-        archive.append_path_with_name(from, name)
-    };
-    match packed.and_then(|()| archive.into_inner()) {
-        // The machine's `tar` takes no more, and says why.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).with_context(|| format!("can't read {}", from.display()))
-        }
-        _ => Ok(()),
+/// Packs a file or folder under this name, as far as the node takes it.
+fn pack_here(archive: PipeWriter, from: &Path, name: &Path) -> io::Result<()> {
+    match pack(archive, from, name) {
+        // The node takes no more, and says why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        packed => packed,
     }
 }
 
@@ -372,17 +273,9 @@ fn pack(archive: PipeWriter, from: &Path, name: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
-    use tar::{EntryType, Header};
 
     fn place_in_web(path: &str) -> Place {
         Place { workload: "web".into(), path: path.into() }
-    }
-
-    #[test]
-    fn a_machine_without_tar_is_told_as_such() {
-        let told = |code, errors: &str| tar_failed(code, errors.as_bytes()).to_string();
-        assert!(told(CANNOT_RUN, "").starts_with("the machine has no `tar`"));
-        assert_eq!(told(2, "no room"), "`tar` in the machine failed with code 2: no room");
     }
 
     #[test]
@@ -406,19 +299,6 @@ mod tests {
         assert_eq!(parts("/site"), ("/".into(), Some("site".into())));
         assert_eq!(parts("/srv/"), ("/srv/".into(), None));
         assert_eq!(parts("/.."), ("/..".into(), None));
-    }
-
-    #[test]
-    fn what_is_packed_is_unpacked_under_its_new_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let site = folder.path().join("site");
-        fs::create_dir_all(site.join("deep")).unwrap();
-        fs::write(site.join("deep/page"), "hello").unwrap();
-        let (reader, writer) = pipe().unwrap();
-        let packing = std::thread::spawn(move || pack(writer, &site, Path::new("other")).unwrap());
-        unpack(reader, folder.path()).unwrap();
-        packing.join().unwrap();
-        assert_eq!(fs::read_to_string(folder.path().join("other/deep/page")).unwrap(), "hello");
     }
 
     #[test]
@@ -475,70 +355,5 @@ mod tests {
         fs::write(path("file"), "").unwrap();
         place(&path("file"), &path("site"), &place_in_web("/srv/site")).unwrap();
         assert!(path("site").is_file());
-    }
-
-    #[test]
-    fn links_within_a_folder_stay_links() {
-        let folder = tempfile::tempdir().unwrap();
-        let site = folder.path().join("site");
-        let home = folder.path().join("home");
-        fs::create_dir(&site).unwrap();
-        fs::create_dir(&home).unwrap();
-        symlink(&home, site.join("link")).unwrap();
-        let (reader, writer) = pipe().unwrap();
-        let packing = std::thread::spawn(move || pack(writer, &site, Path::new("other")).unwrap());
-        unpack(reader, folder.path()).unwrap();
-        packing.join().unwrap();
-        assert_eq!(fs::read_link(folder.path().join("other/link")).unwrap(), home);
-    }
-
-    #[test]
-    fn errors_of_a_machine_are_kept_up_to_a_limit() {
-        let mut errors = Vec::new();
-        for _ in 0..3 {
-            keep(&mut errors, &[b'a'; MAX_ERROR_BYTES / 2 + 1]);
-        }
-        assert_eq!(errors.len(), MAX_ERROR_BYTES);
-    }
-
-    /// An item of an archive with so many bytes, a multiple of 512.
-    fn item(kind: EntryType, path: &str, size: u64) -> Vec<u8> {
-        let mut header = Header::new_gnu();
-        header.set_path(path).unwrap();
-        header.set_entry_type(kind);
-        header.set_mode(0o755);
-        header.set_size(size);
-        header.set_cksum();
-        let mut bytes = header.as_bytes().to_vec();
-        bytes.extend(vec![b'a'; usize::try_from(size).unwrap()]);
-        bytes
-    }
-
-    #[test]
-    fn names_in_an_archive_are_limited() {
-        let folder = tempfile::tempdir().unwrap();
-        let unpacked = |kind, size| {
-            let file = item(EntryType::Regular, "site", 2 * HEADER_BYTES);
-            unpack(&[item(kind, "name", size), file].concat()[..], folder.path())
-        };
-        unpacked(EntryType::Regular, 2 * HEADER_BYTES).unwrap();
-        unpacked(EntryType::XGlobalHeader, 512).unwrap();
-        let kinds =
-            [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader];
-        for kind in kinds {
-            let error = unpacked(kind, HEADER_BYTES).unwrap_err().to_string();
-            assert!(error.contains("too long"), "{kind:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn folders_in_an_archive_are_limited() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = item(EntryType::GNULongName, "name", HEADER_BYTES / 2);
-        let one = [name, item(EntryType::Directory, "site", 0)].concat();
-        let count = FOLDER_BYTES / one.len() as u64 + 1;
-        let many = one.repeat(usize::try_from(count).unwrap());
-        let error = unpack(&many[..], folder.path()).unwrap_err().to_string();
-        assert!(error.contains("too many folders"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! answer, and nothing else listens for management.
 
 mod access;
+mod copies;
 mod events;
 mod idle;
 mod own;

@@ -259,6 +259,12 @@ impl Caller {
             Ask::Events { follow } => sources.events(contract, follow, reply).await,
             Ask::Logs(logs) => streams.logs(sources, contract, logs, reply).await,
             Ask::Exec(exec) => streams.exec(sources, contract, exec, reply, receive).await,
+            Ask::CopyOut { workload, path } => {
+                streams.copy_out(sources, contract, &workload, &path, reply).await
+            }
+            Ask::CopyIn { workload, path } => {
+                streams.copy_in(sources, contract, &workload, &path, reply, receive).await
+            }
             Ask::Restart { workload } => streams.restart(sources, contract, workload, reply).await,
             Ask::Stop { workload } => sources.stop(contract, &workload, reply).await,
             Ask::Start { workload } => streams.start(sources, contract, &workload, reply).await,

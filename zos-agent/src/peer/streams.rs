@@ -27,6 +27,7 @@ use std::{
     future::pending,
     io,
     net::SocketAddr,
+    path::PathBuf,
     pin::pin,
     sync::{
         Arc,
@@ -62,9 +63,9 @@ const COPY_BYTES: usize = 64 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A forwarded UDP port without a datagram in either direction for so long ends.
 const UDP_IDLE: Duration = Duration::from_secs(60);
-/// A forwarded TCP connection or a program without a byte in either direction for so long ends.
-const IDLE_AFTER: Duration = Duration::from_secs(3_600);
-/// Programs of a contract that are started at once, and how soon each of the next ones may follow.
+/// A forwarded TCP connection, a program or a copy without a byte in either direction for so long ends.
+pub(super) const IDLE_AFTER: Duration = Duration::from_secs(3_600);
+/// Programs of a contract, those that copy too, that are started at once, and how soon each of the next ones may follow.
 const PROGRAMS_AT_ONCE: u32 = 20;
 const PROGRAM_EVERY: Duration = Duration::from_millis(100);
 /// Frames of input that wait until a program reads: 2 MiB at most.
@@ -154,7 +155,7 @@ impl Sources {
     }
 
     /// Fails where nothing of the contract runs.
-    fn ensure_paid(&self, contract: ContractId) -> Result<(), Failed> {
+    pub(super) fn ensure_paid(&self, contract: ContractId) -> Result<(), Failed> {
         let snapshot = self.snapshots.borrow().clone();
         let desired = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&contract));
         if desired.is_some_and(|desired| desired.contract.paused) {
@@ -191,7 +192,7 @@ impl Sources {
     }
 
     /// The machine with this name, which must run.
-    fn running(&self, contract: ContractId, workload: &str) -> Result<ObservedMachine, Failed> {
+    pub(super) fn running(&self, contract: ContractId, workload: &str) -> Result<ObservedMachine, Failed> {
         match self.machine(contract, workload)? {
             Some(machine) if machine.is_running() => Ok(machine),
             _ if self.holds.contains(&WorkloadId { contract, name: workload.into() }) => {
@@ -234,17 +235,19 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
 
 /// What streams are made of.
 pub struct Streams {
-    machines: Arc<DockerMachines>,
-    programs: Rate<ContractId>,
+    pub(super) machines: Arc<DockerMachines>,
+    pub(super) programs: Rate<ContractId>,
+    /// The agent's own, which copies files.
+    pub(super) program: PathBuf,
     /// Those of volumes.
     pub(super) snapshots: Snapshots,
 }
 
 impl Streams {
-    /// Streams from and to the machines of this engine and these volumes of theirs.
-    pub fn new(machines: Arc<DockerMachines>, volumes: PoolVolumes) -> Self {
+    /// Streams from and to the machines of this engine and these volumes of theirs, by the agent's `program`.
+    pub fn new(machines: Arc<DockerMachines>, volumes: PoolVolumes, program: PathBuf) -> Self {
         let snapshots = Snapshots::new(machines.clone(), volumes);
-        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY), snapshots }
+        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY), program, snapshots }
     }
 
     /// What a contract's machines use.
@@ -663,11 +666,11 @@ fn no_contract() -> Failed {
     failed(FailedCode::Closed, "the contract has closed")
 }
 
-fn nothing_passed() -> Failed {
+pub(super) fn nothing_passed() -> Failed {
     failed(FailedCode::Idle, "nothing passed in either direction for an hour")
 }
 
-fn too_many_programs(contract: ContractId) -> Failed {
+pub(super) fn too_many_programs(contract: ContractId) -> Failed {
     let message = format!(
         "the node starts {PROGRAMS_AT_ONCE} programs of contract {contract} at once, then one each {PROGRAM_EVERY:?}: try \
          again in a moment"
@@ -675,7 +678,7 @@ fn too_many_programs(contract: ContractId) -> Failed {
     failed(FailedCode::TooMany, &message)
 }
 
-fn not_running(workload: &str) -> Failed {
+pub(super) fn not_running(workload: &str) -> Failed {
     failed(
         FailedCode::NotRunning,
         &format!("the machine {workload} doesn't run: its contract's events say why"),
@@ -688,7 +691,7 @@ fn is_held(workload: &str) -> Failed {
 }
 
 /// The node's own failure.
-fn broken(error: DriverError) -> Failed {
+pub(super) fn broken(error: DriverError) -> Failed {
     failed(FailedCode::Failed, &format!("the node fails: {:#}", Error::from(error)))
 }
 

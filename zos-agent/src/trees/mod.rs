@@ -25,7 +25,7 @@ pub struct Ids {
 
 impl Ids {
     /// The machine's id.
-    fn inside(self, outside: u32) -> u32 {
+    pub fn inside(self, outside: u32) -> u32 {
         outside.checked_sub(self.first).filter(|id| *id <= MAX_ID).unwrap_or(NOBODY)
     }
 

@@ -73,7 +73,12 @@ impl Desk {
     async fn running(program: &[&str]) -> Self {
         let host = Host::new().await;
         let registry = Registry::start(&host);
-        let machine = host.started(&registry.image, program).await;
+        Self::of(host, &registry.image, program).await
+    }
+
+    /// One with a machine of this image.
+    pub async fn of(host: Host, image: &str, program: &[&str]) -> Self {
+        let machine = host.started(image, program).await;
         host.until(&machine.id, is_running).await;
         let observed = host.machines.machine(&machine.id).await.unwrap().unwrap();
         let machines = BTreeMap::from([(machine.id.name.clone(), observed)]);
@@ -119,8 +124,11 @@ impl Desk {
         };
         let endpoint = PeerEndpoint::bind(args, &secret.seed()).await.unwrap();
         let address = NodeAddress { key: secret.public(), addresses: endpoint.addresses() };
-        let server =
-            Server::new(&endpoint, Streams::new(host.machines.clone(), host.volumes.clone()), sources);
+        let server = Server::new(
+            &endpoint,
+            Streams::new(host.machines.clone(), host.volumes.clone(), AGENT.into()),
+            sources,
+        );
         let server = tokio::spawn(server.run());
         Self { host, machine, owner, neighbour, address, known, server, _log: log, own_log, _folder: folder }
     }
@@ -592,6 +600,7 @@ fn request(desk: &Desk) -> impl Strategy<Value = Request> + use<> {
     let contract = prop_oneof![Just(own.contract), any::<ContractId>()];
     let size = (any::<u16>(), any::<u16>()).prop_map(|(rows, columns)| TerminalSize { rows, columns });
     let command = prop_oneof![Just(vec!["/bin/busybox".to_owned(), "true".into()]), vec(".{0,20}", 0..3)];
+    let path = prop_oneof![Just("/etc".to_owned()), Just("/nothing".to_owned()), ".{0,20}"];
     let numbers = (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>()));
     let ask = prop_oneof![
         Just(Ask::Status {}),
@@ -604,6 +613,9 @@ fn request(desk: &Desk) -> impl Strategy<Value = Request> + use<> {
         }),
         (workload.clone(), command, proptest::option::of(size))
             .prop_map(|(workload, command, terminal)| Ask::Exec(Exec { workload, command, terminal })),
+        (workload.clone(), path, any::<bool>()).prop_map(|(workload, path, goes_in)| {
+            if goes_in { Ask::CopyIn { workload, path } } else { Ask::CopyOut { workload, path } }
+        }),
         (workload, any::<bool>(), any::<u16>()).prop_map(|(workload, is_udp, port)| {
             let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
             Ask::Forward(Forward { workload, protocol, port })

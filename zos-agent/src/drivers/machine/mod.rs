@@ -6,6 +6,7 @@ pub(crate) mod console;
 mod container;
 mod disk;
 mod gpus;
+mod inside;
 mod masks;
 pub(super) mod names;
 mod probe;
@@ -14,6 +15,7 @@ mod seen;
 
 pub(crate) use connection::Connection;
 pub use connection::EngineChoice;
+pub use inside::{CopyArgs, Direction, run as copy};
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
