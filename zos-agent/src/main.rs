@@ -59,7 +59,7 @@ async fn run(work: LocalBoxFuture<'static, Result<()>>) {
     if let Err(error) = result {
         if error.is::<StartAnew>() {
             info!("{error}");
-            std::process::exit(StartAnew::EXIT_CODE);
+            exit(StartAnew::EXIT_CODE);
         }
         error!("{error:#}");
         exit(1);
