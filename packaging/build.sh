@@ -102,6 +102,7 @@ node() {
     put 644 packaging/tfgrid-node/default etc/default/tfgrid-node
     put 644 packaging/tfgrid-node/validator-sysctl.conf usr/share/tfgrid-node/validator-sysctl.conf
     put 755 packaging/tfgrid-node/checkpoint usr/share/tfgrid-node/checkpoint
+    put 644 chain-spec/main.json usr/share/tfgrid-node/chain-spec.json
     put 644 packaging/prometheus/tfgrid.yml usr/share/tfgrid-node/prometheus.yml
     put 644 packaging/prometheus/alerts.yml usr/share/tfgrid-node/alerts.yml
     put 644 packaging/grafana/tfgrid.json usr/share/tfgrid-node/grafana.json

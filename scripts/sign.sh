@@ -7,13 +7,15 @@
 set -euo pipefail
 
 usage="usage: scripts/sign.sh FOLDER KEY"
-cd "${1:?$usage}"
-key=${2:?$usage}
+folder=${1:?$usage}
+key=$(realpath -e "${2:?$usage}")
+cd "$folder"
 
 shopt -s nullglob
-files=(*.deb *.cdx.json *.wasm)
-((${#files[@]})) || { echo "sign: nothing to sign in $1: run make packages first" >&2; exit 1; }
+files=(*.deb *.cdx.json *.wasm *.img)
+((${#files[@]})) || { echo "sign: nothing to sign in $folder: run make packages first" >&2; exit 1; }
 sha256sum -- "${files[@]}" >SHA256SUMS
 rm -f SHA256SUMS.sig
 ssh-keygen -q -Y sign -f "$key" -n file SHA256SUMS
-printf 'release %s\n' "$(ssh-keygen -y -f "$key")" >allowed_signers
+# Without the comment, which names a person or a machine.
+ssh-keygen -y -f "$key" | awk '{ print "release", $1, $2 }' >allowed_signers

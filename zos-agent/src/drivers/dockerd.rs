@@ -154,10 +154,11 @@ impl OwnEngine {
             }
             _ => {}
         }
-        if daemon.program == DOCKERD.program
-            && let Err(error) = self.remove_roots_without_machine().await
-        {
-            warn!("machines that were removed may still use space: {error:#}");
+        if daemon.program == DOCKERD.program {
+            self.pool.enable_quotas().await?;
+            if let Err(error) = self.remove_roots_without_machine().await {
+                warn!("machines that were removed may still use space: {error:#}");
+            }
         }
         Ok(())
     }

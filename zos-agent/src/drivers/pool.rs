@@ -525,7 +525,6 @@ impl Pool {
                 }
             }
             let first_free = claim(&root, node, disk)?;
-            run(&BTRFS, &["quota", "enable", text(&root)?]).await?;
             let pool = Self {
                 device: fs::metadata(&root)?.dev(),
                 kernel: kernel_folder(&root).await?,
@@ -535,7 +534,7 @@ impl Pool {
                 place: place.clone(),
                 file,
             };
-            count_always(&pool.qgroups())?;
+            pool.enable_quotas().await?;
             create_dir(&pool.volumes())?;
             create_dir(&pool.snapshots())?;
             if disk == DiskKind::Ssd {
@@ -601,6 +600,15 @@ impl Pool {
     /// Folder of the container engine.
     pub fn engine(&self) -> PathBuf {
         self.root.join("engine")
+    }
+
+    /// Has the kernel count for quotas. The engine switches that off when it ends and no machine runs.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn enable_quotas(&self) -> Result<()> {
+        run(&BTRFS, &["quota", "enable", text(&self.root)?]).await?;
+        count_always(&self.qgroups())
     }
 
     /// Fails if the pool is gone or can't be written any more. Also counts anew if the kernel says that the

@@ -171,6 +171,20 @@ async fn a_volume_lies_on_the_disk_that_it_asks_for() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn quotas_that_the_engine_switched_off_come_back() {
+    let node = Node::new();
+    let (volumes, hdd) = node.both().await;
+    let spec = on_hdd(16);
+    volumes.ensure(&spec).await.unwrap();
+    stdout(Command::new("btrfs").args(["quota", "disable"]).arg(root(&hdd)));
+    assert!(volumes.ensure(&spec).await.is_err());
+    hdd.enable_quotas().await.unwrap();
+    volumes.ensure(&spec).await.unwrap();
+    assert_eq!(volumes.observe().await.unwrap().volumes[0].size, 16 * MIB);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn other_tenants_go_on_without_hard_disks() {
     let node = Node::new();
     let (volumes, hdd) = node.both().await;
