@@ -9,7 +9,7 @@ use codec::Encode;
 use frame_support::{
     assert_ok,
     dispatch::DispatchClass,
-    traits::{Get, fungible::InspectHold},
+    traits::fungible::InspectHold,
     weights::constants::WEIGHT_REF_TIME_PER_MILLIS,
 };
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
