@@ -159,7 +159,7 @@ test('public addresses and sites are in form and JSON, with what is wrong', () =
     const json = await page.locator('.cm-content').innerText();
     for (const part of ['"public_ip": true', '"80/tcp"', '"type": "gateway-fqdn-proxy"', '"fqdn": "www.example.org"', '"http://185.69.166.10:80"']) expect(json).toContain(part);
     expect(await violations(page)).toEqual([]);
-    await says(page, 'nodes: without all of: machines');
+    await says(page, '7 nodes: not serving sites');
     await says(page, 'doesn’t serve sites');
     await shot(page, 'deploy-site');
   }));

@@ -144,7 +144,6 @@ interface Check {
 const { misfit: why, rules } = t.nodes;
 const isUsable = ({ unavailable }: NodeFilter): boolean => !unavailable;
 const part = (has: bigint | number, wants: bigint | number): number => 1 - Number(has) / Number(wants);
-const unserved = (wanted: number): string => t.nodes.featureNames.filter((_, bit) => wanted & (1 << bit)).join(', ');
 
 /** Facts that aren't loaded rule nothing out. */
 const CHECKS: Check[] = [
@@ -170,12 +169,12 @@ const CHECKS: Check[] = [
   { asked: isUsable, fits: ({ offer }) => !offer.draining, why: () => why.draining, rule: () => rules.draining },
   { asked: isUsable, fits: ({ rented }) => !rented, why: () => why.rented, rule: () => rules.rented },
   { asked: ({ shared }) => shared, fits: ({ offer }) => !offer.dedicated, why: () => why.dedicated, rule: () => rules.dedicated },
-  {
-    asked: ({ features }) => features !== 0,
-    fits: ({ offer }, { features }) => (offer.features & features) === features,
-    why: ({ offer }, { features }) => why.features(unserved(features & ~offer.features)),
-    rule: ({ features }) => rules.features(unserved(features)),
-  },
+  ...t.nodes.featureNames.map((name, bit): Check => ({
+    asked: ({ features }) => (features & (1 << bit)) !== 0,
+    fits: ({ offer }) => (offer.features & (1 << bit)) !== 0,
+    why: () => why.feature(name),
+    rule: () => rules.feature(name),
+  })),
   { asked: ({ vm }) => vm, fits: ({ facts }) => facts === undefined || facts.vm, why: () => why.vm, rule: () => rules.vm },
   { asked: ({ gateway }) => gateway, fits: ({ facts }) => facts === undefined || facts.gateway, why: () => why.gateway, rule: () => rules.gateway },
   {

@@ -31,7 +31,7 @@ export const deploy = {
     cpu: 'Cores',
     memory: 'Memory',
     rootfs: 'Root disk',
-    port: 'HTTP health check at port',
+    port: 'Health: HTTP port',
     env: 'Environment, KEY=value a line',
     gpus: 'GPUs',
     secrets: 'Secrets, NAME=text a line; KEY={"secret":"NAME"} names one',
