@@ -2,7 +2,9 @@
 // Calculator, deployment with the test wallet, money and the watch list.
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { connect, fill, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
+import { connect, fill, more, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
+
+const NETWORK = 'Network: internet';
 
 const stage = setStage();
 const { on } = stage;
@@ -66,6 +68,7 @@ test('secrets are sealed where the rest can be read', () =>
     await page.getByLabel('Environment').fill('TOKEN={"secret":"token"}');
     await page.getByLabel('Environment').press('Tab');
     await says(page, 'No secret is called “token”.');
+    await more(page, 'Secret values');
     await page.getByLabel('Secrets').fill('token=secret-of-bob');
     await page.getByLabel('Secrets').press('Tab');
     await says(page, 'but its secrets: they are sealed.');
@@ -109,6 +112,7 @@ test('private networks and output are in form and JSON, and on the chain', () =>
     await page.getByText('Deployment as JSON').click();
     await page.getByRole('textbox', { name: 'Deployment as JSON' }).waitFor();
     await page.getByRole('button', { name: 'Add a private network' }).click();
+    await more(page, NETWORK);
     await fill(page, 'Private networks, name[:address] a line', 'net1:10.20.0.1');
     await says(page, 'It isn’t an address for machines in 10.20.0.0/16');
     await page.locator('.cm-lint-marker-error').waitFor();
@@ -139,6 +143,7 @@ test('public addresses and sites are in form and JSON, with what is wrong', () =
   on('/deploy', async (page) => {
     await page.getByText('Deployment as JSON').click();
     await page.getByRole('textbox', { name: 'Deployment as JSON' }).waitFor();
+    await more(page, NETWORK);
     await fill(page, 'Open ports of its public addresses, such as 80/tcp 443/tcp', '80/tcp 443/tcp');
     await says(page, 'Ports are those of public addresses');
     await page.getByLabel('Has a public IPv4 address').check();
@@ -154,7 +159,25 @@ test('public addresses and sites are in form and JSON, with what is wrong', () =
     const json = await page.locator('.cm-content').innerText();
     for (const part of ['"public_ip": true', '"80/tcp"', '"type": "gateway-fqdn-proxy"', '"fqdn": "www.example.org"', '"http://185.69.166.10:80"']) expect(json).toContain(part);
     expect(await violations(page)).toEqual([]);
+    await says(page, '7 nodes: not serving sites');
+    await says(page, 'doesn’t serve sites');
     await shot(page, 'deploy-site');
+  }));
+
+test('why no node fits is said, with what the nearest one lacks', () =>
+  on('/deploy', async (page) => {
+    await fill(page, 'Memory', '129 GiB');
+    await says(page, 'No node fits. Of 7 nodes:');
+    await says(page, '7 nodes: less than 129 GiB memory free');
+    await says(page, '1 node: offline');
+    await says(page, 'Nearest: Node 4 (ghent-sun, Singapore): memory: 128 GiB free, you want 129 GiB');
+    expect(await textOf(page)).not.toContain('cheapest');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'deploy-none-fits');
+    await fill(page, 'Memory', '1 GiB');
+    await says(page, 'All nodes that fit, the cheapest first.');
+    await page.fill('input[name=node]', '5');
+    await says(page, 'Node 5: ');
   }));
 
 test('JSON that the form can’t show stays in the editor', () =>

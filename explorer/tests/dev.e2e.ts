@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole way: what a page deploys on a real node answers over HTTP.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect, Development, Explorer, fill, review, says, shot, sign, textOf } from './harness';
+import { connect, Development, Explorer, fill, more, review, says, shot, sign, textOf } from './harness';
 
 const UP_MS = 120_000;
 
@@ -38,6 +38,7 @@ test('what the wizard deploys answers over HTTP', { timeout: 400_000 }, () =>
     await page.getByRole('link', { name: 'All about this contract' }).click();
     await page.getByRole('link', { name: 'Update' }).click();
     await says(page, `A new version of contract ${contract}.`);
+    await more(page, 'Secret values');
     await fill(page, 'Secrets, NAME=text a line; KEY={"secret":"NAME"} names one', 'greeting=a secret greeting');
     await fill(page, 'Environment, KEY=value a line', 'GREETING={"secret":"greeting"}');
     await says(page, 'but its secrets: they are sealed.');

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Browser, type Page, type Request } from 'playwright-core';
-import { preview, type PreviewServer } from 'vite';
+import { preview, type Plugin, type PreviewServer } from 'vite';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -200,6 +200,12 @@ export interface View {
   answers?: boolean;
 }
 
+/** A test's page tries the endpoints that the test names alone: others may answer on this machine. */
+const withoutEndpoints: Plugin = {
+  name: 'without-endpoints',
+  configurePreviewServer: ({ middlewares }) => void middlewares.use('/endpoints.json', (_, response) => response.end('[]')),
+};
+
 export class Explorer {
   private constructor(private readonly server: PreviewServer, readonly browser: Browser, readonly origin: string) {}
 
@@ -208,7 +214,7 @@ export class Explorer {
       throw new Error(`${CHROMIUM} isn't there: apt-get install --no-install-recommends chromium fonts-dejavu-core, or name it in CHROMIUM`);
     }
     const root = join(ROOT, 'explorer');
-    const server = await preview({ root, logLevel: 'silent', preview: { port: 0, host: '127.0.0.1' } });
+    const server = await preview({ root, logLevel: 'silent', plugins: [withoutEndpoints], preview: { port: 0, host: '127.0.0.1' } });
     const address = server.httpServer.address();
     if (!address || typeof address === 'string') throw new Error('the server has no port');
     const browser = await chromium.launch({ executablePath: CHROMIUM });
@@ -320,6 +326,8 @@ export async function fill(page: Page, label: string, value: string): Promise<vo
   await field.press('Tab');
 }
 
+/** Opens fields that few need. */
+export const more = (page: Page, title: string): Promise<void> => page.locator('summary', { hasText: title }).click();
 export const review = (page: Page): Promise<void> => page.getByRole('button', { name: 'Review the call' }).click();
 export const sign = (page: Page): Promise<void> => page.getByRole('button', { name: 'Sign and send' }).click();
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { setStage, settled, shot, simulate, textOf, violations } from './harness';
+import { says, setStage, settled, shot, simulate, textOf, violations } from './harness';
 
 const VECTORS = JSON.parse(readFileSync(join(import.meta.dirname, '../../docs/vectors/formats.json'), 'utf8'));
 
@@ -25,7 +25,10 @@ const paths = (): string[] => {
 // Grace lasts some minutes on this chain: first.
 test('a payer in grace sees what is missing and until when', () =>
   on(`/twins/${stage.grid.twins.broke}`, async (page) => {
-    expect(await textOf(page)).toMatch(/A deposit of 0\.\d+ TFT lets them go on\. Otherwise they close in \d/);
+    const text = await textOf(page);
+    expect(text).toMatch(/A deposit of 0\.\d+ TFT lets them go on\. Otherwise they close in \d/);
+    expect(text).toMatch(/Funds good until\s+–/);
+    expect(text).not.toContain('The funds end soon');
   }));
 
 test('a node with 8 GiB free in Belgium is found', () =>
@@ -77,6 +80,16 @@ test('why a contract was closed is said in words', () =>
 test('how long funds last is shown', () =>
   on(`/twins/${stage.grid.twins.tenant}`, async (page) => {
     expect(await textOf(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
+    await page.getByRole('button', { name: 'Sum up the bills' }).click();
+    await says(page, 'Months of 720 hours');
+    expect(await violations(page)).toEqual([]);
+  }));
+
+test('a contract says how long its owner’s funds last', () =>
+  on(`/contracts/${stage.grid.contracts.web}`, async (page) => {
+    expect(await textOf(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
+    await page.getByRole('link', { name: 'Deposit' }).click();
+    await says(page, 'To the credit of twin');
   }));
 
 test('a page follows the chain without a reload', () =>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Index, Match, Show, Switch, type JSX } from 'solid-js';
+import { createMemo, Index, Match, Show, Switch, type JSX } from 'solid-js';
 import { GIB, MIB, parseBytes } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -49,7 +49,7 @@ export function Form(props: Props): JSX.Element {
   const isMachineName = (name: string): boolean => workloads().some((one) => isMachine(one) && one.name === name);
   return (
     <form onSubmit={(event) => event.preventDefault()} aria-label={text.what}>
-      <div class="filters">
+      <div class="fields">
         <Field wide label={text.fields.description} value={props.deployment.description ?? ''} onChange={(value) => props.onChange({ ...props.deployment, description: value })} />
       </div>
       <Index each={workloads()}>
@@ -57,7 +57,7 @@ export function Form(props: Props): JSX.Element {
           <Show when={!isField(workload())}>
             <fieldset>
               <legend>{(TITLES[workload().type] ?? text.other)(visible(workload().name))}</legend>
-              <div class="filters">
+              <div class="fields">
                 <Field label={text.fields.name} value={workload().name} onChange={(name) => set(renamed(workloads(), i, name))} />
                 <Switch fallback={<p class="muted wide">{text.otherNote(visible(String(workload().type)))}</p>}>
                   <Match when={isMachine(workload())}>
@@ -81,20 +81,20 @@ export function Form(props: Props): JSX.Element {
                     <LogsFields data={workload().data as Logs} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
                   </Match>
                 </Switch>
-                <button type="button" onClick={() => set(without(workloads(), i))}>{text.remove(visible(workload().name))}</button>
               </div>
+              <p class="buttons"><button type="button" onClick={() => set(without(workloads(), i))}>{text.remove(visible(workload().name))}</button></p>
             </fieldset>
           </Show>
         )}
       </Index>
       <Show when={typeof props.deployment.secrets !== 'string'}>
-        <div class="filters">
+        <More title={text.secrets} holds={props.deployment.secrets != null}>
           <Lines
             label={text.fields.secrets}
             value={envText(openSecrets(props.deployment))}
             onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
           />
-        </div>
+        </More>
       </Show>
       <p class="buttons">
         <button type="button" onClick={addMachine}>{text.addMachine}</button>
@@ -120,21 +120,41 @@ function MachineFields(props: { data: Machine; output: string; onChange(data: Ma
       <Field label={text.fields.cpu} value={String(props.data.cpu ?? '')} onChange={(value) => set({ cpu: numberOf(value) })} />
       <Field label={text.fields.memory} value={exactSize(props.data.memory)} onChange={(value) => set({ memory: bytesOf(value) })} />
       <Field label={text.fields.rootfs} value={exactSize(props.data.rootfs)} onChange={(value) => set({ rootfs: value.trim() ? bytesOf(value) : undefined })} />
-      <Field
-        label={text.fields.port}
-        value={String(props.data.health?.http?.port ?? '')}
-        onChange={(value) => set({ health: value.trim() ? { ...props.data.health, http: { ...props.data.health?.http, port: numberOf(value) } } : undefined })}
-      />
-      <Field label={text.fields.gpus} value={String(props.data.gpus ?? '')} onChange={(value) => set({ gpus: value.trim() ? numberOf(value) : undefined })} />
-      <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
-      <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
-      <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
-      <Check label={text.fields.internet} checked={props.data.internet !== false} onChange={(isOn) => set({ internet: isOn ? undefined : false })} />
-      <Check label={text.fields.publicIp} checked={props.data.public_ip === true} onChange={(isOn) => set({ public_ip: isOn || undefined })} />
-      <Check label={text.fields.ipv6} checked={props.data.ipv6 === true} onChange={(isOn) => set({ ipv6: isOn || undefined })} />
-      <Field label={text.fields.ports} value={(props.data.ports ?? []).join(' ')} onChange={(value) => set({ ports: value.trim() ? parseWords(value) : undefined })} />
-      <Field wide label={text.fields.machineOutput} value={props.output} onChange={props.onOutput} />
+      <More title={text.inside} holds={mounts() !== '' || props.data.env !== undefined || props.data.gpus !== undefined}>
+        <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
+        <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
+        <Field label={text.fields.gpus} value={String(props.data.gpus ?? '')} onChange={(value) => set({ gpus: value.trim() ? numberOf(value) : undefined })} />
+      </More>
+      <More
+        title={text.reach}
+        holds={props.data.internet === false || props.data.public_ip === true || props.data.ipv6 === true || props.data.ports !== undefined || props.data.interfaces !== undefined}
+      >
+        <Check label={text.fields.internet} checked={props.data.internet !== false} onChange={(isOn) => set({ internet: isOn ? undefined : false })} />
+        <Check label={text.fields.publicIp} checked={props.data.public_ip === true} onChange={(isOn) => set({ public_ip: isOn || undefined })} />
+        <Check label={text.fields.ipv6} checked={props.data.ipv6 === true} onChange={(isOn) => set({ ipv6: isOn || undefined })} />
+        <Field wide label={text.fields.ports} value={(props.data.ports ?? []).join(' ')} onChange={(value) => set({ ports: value.trim() ? parseWords(value) : undefined })} />
+        <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
+      </More>
+      <More title={text.watched} holds={props.data.health != null || props.output !== ''}>
+        <Field
+          label={text.fields.port}
+          value={String(props.data.health?.http?.port ?? '')}
+          onChange={(value) => set({ health: value.trim() ? { ...props.data.health, http: { ...props.data.health?.http, port: numberOf(value) } } : undefined })}
+        />
+        <Field wide label={text.fields.machineOutput} value={props.output} onChange={props.onOutput} />
+      </More>
     </>
+  );
+}
+
+/** Fields that few need: in sight from when they hold a value on. */
+function More(props: { title: string; holds: boolean; children: JSX.Element }): JSX.Element {
+  const isOpen = createMemo((was: boolean) => was || props.holds, false);
+  return (
+    <details class="more" open={isOpen()}>
+      <summary>{props.title}</summary>
+      <div class="fields">{props.children}</div>
+    </details>
   );
 }
 

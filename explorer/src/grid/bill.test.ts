@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest';
-import { billLines, type Charges } from './bill';
+import { billLines, merged, type Charges } from './bill';
 
 const MONTH = 720 * 3_600;
 const half = (halves: bigint): bigint => (halves << 64n) / 2n;
@@ -39,4 +39,9 @@ test('dropped months are one line', () => {
 
 test('a contract without charges has no line', () => {
   expect(cut({ months: [], settled: undefined, total: { tft: 0n, usd: 0n } })).toEqual([]);
+});
+
+test('bills of several contracts are summed by month', () => {
+  const line = (from: number | undefined, usd: bigint, tft: bigint) => ({ from, usd, tft });
+  expect(merged([[line(undefined, 5n, 1n), line(MONTH, 1n, 2n)], [], [line(0, 7n, 7n), line(MONTH, 10n, 20n)]])).toEqual([line(undefined, 5n, 1n), line(0, 7n, 7n), line(MONTH, 11n, 22n)]);
 });

@@ -49,3 +49,13 @@ export function billLines({ months, settled, total, now }: Charges): Line[] {
   push(present * MONTH_SECONDS, rest.usd, rest.tft);
   return lines;
 }
+
+/** Of several contracts, summed by month. */
+export function merged(bills: Line[][]): Line[] {
+  const months = new Map<number | undefined, Line>();
+  for (const { from, usd, tft } of bills.flat()) {
+    const before = months.get(from) ?? { usd: 0n, tft: 0n };
+    months.set(from, { from, usd: before.usd + usd, tft: before.tft + tft });
+  }
+  return [...months.values()].sort((a, b) => (a.from ?? 0) - (b.from ?? 0));
+}

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { NOTHING, type Offer } from '../chain/types';
 import { GIB } from '../lib/format';
-import { parseFilter, searched, select, uptimePermille, type NodeRow } from './nodes';
+import { misses, parseFilter, ruledOut, searched, select, uptimePermille, type NodeRow } from './nodes';
 
 const capacity = { cru: 8n, mru: 16n * GIB, sru: 100n * GIB, hru: 0n, gpu: 0n };
 function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = {}): NodeRow {
@@ -32,6 +32,21 @@ test('filters combine, and one miss is said', () => {
     fit: [1],
     near: [[2, 'memory: 6 GiB free, you want 8 GiB'], [3, 'stands in Egypt']],
   });
+});
+
+test('each point counts what it rules out, and the nearest lacks least', () => {
+  const rows = [row(1, { online: false, free: { ...capacity, mru: GIB } }), row(2, { free: { ...capacity, mru: 6n * GIB } }), row(3, { free: { ...capacity, mru: 2n * GIB } }), row(4, { online: false })];
+  const { nodes, points, nearest } = ruledOut(rows, filter('mru=8'));
+  expect([nodes, points, nearest?.offer.node]).toEqual([4, [{ rule: 'less than 8 GiB memory free', nodes: 3 }, { rule: 'offline', nodes: 2 }], 2]);
+  expect(misses(row(1, { online: false, free: { ...capacity, mru: GIB } }), filter('mru=8'))).toEqual(['memory: 1 GiB free, you want 8 GiB', 'is offline']);
+  expect(ruledOut(rows, filter('mru=8&q=nowhere')).nearest).toBeUndefined();
+});
+
+test('a node that lacks a feature is named with it', () => {
+  const sites = { ...filter(''), features: (1 << 0) | (1 << 7) };
+  expect(misses(row(1, { features: 1 }), sites)).toEqual(['doesn’t serve sites']);
+  expect(misses(row(1, { features: 129 }), sites)).toEqual([]);
+  expect(misses(row(1, { dedicated: true }), { ...filter(''), shared: true })).toEqual(['is only rented as a whole']);
 });
 
 test('offline and draining nodes fit only when asked for', () => {

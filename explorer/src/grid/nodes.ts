@@ -57,6 +57,10 @@ export interface NodeFilter {
   minUptime: number | undefined;
   /** In 1e-7 TFT that tenants got back. */
   maxUndelivered: bigint | undefined;
+  /** Bits of what a node must serve: see `featureNames`. */
+  features: number;
+  /** Only nodes that take contracts beside others'. */
+  shared: boolean;
   search: string;
 }
 
@@ -98,6 +102,8 @@ export function parseFilter(get: (name: string) => string): NodeFilter {
     maxRate: (scaled(get('price'), 10) ?? 0n) / 720n || undefined,
     minUptime: uptime === undefined ? undefined : Number(uptime),
     maxUndelivered: scaled(get('undelivered'), 7),
+    features: 0,
+    shared: false,
     search: get('q').trim().toLowerCase(),
   };
 }
@@ -129,42 +135,65 @@ interface Check {
   fits(row: NodeRow, filter: NodeFilter): boolean;
   /** Why a node doesn't. */
   why(row: NodeRow, filter: NodeFilter): string;
+  /** What nodes have in common that don't. */
+  rule(filter: NodeFilter): string;
+  /** How much of it a node lacks that doesn't, from 0 to 1; else all of it. */
+  lacks?(row: NodeRow, filter: NodeFilter): number;
 }
 
-const why = t.nodes.misfit;
+const { misfit: why, rules } = t.nodes;
 const isUsable = ({ unavailable }: NodeFilter): boolean => !unavailable;
+const part = (has: bigint | number, wants: bigint | number): number => 1 - Number(has) / Number(wants);
 
 /** Facts that aren't loaded rule nothing out. */
 const CHECKS: Check[] = [
-  ...PARTS.map(([part, name, show]): Check => ({
-    asked: ({ free }) => free[part] > 0n,
-    fits: ({ offer }, { free }) => offer.free[part] >= free[part],
-    why: ({ offer }, { free }) => why.free(name, show(offer.free[part]), show(free[part])),
+  ...PARTS.map(([name, shown, show]): Check => ({
+    asked: ({ free }) => free[name] > 0n,
+    fits: ({ offer }, { free }) => offer.free[name] >= free[name],
+    why: ({ offer }, { free }) => why.free(shown, show(offer.free[name]), show(free[name])),
+    rule: ({ free }) => rules.free(shown, show(free[name])),
+    lacks: ({ offer }, { free }) => part(offer.free[name], free[name]),
   })),
-  { asked: ({ ips }) => ips > 0, fits: ({ farm }, { ips }) => (farm?.freeIps ?? 0) >= ips, why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips) },
-  { asked: ({ country }) => country !== '', fits: (row, filter) => row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)) },
-  { asked: ({ farm }) => farm !== '', fits: ({ offer }, { farm }) => String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))) },
-  { asked: ({ certified }) => certified, fits: ({ offer }) => offer.certified, why: () => why.certified },
-  { asked: ({ rentable }) => rentable, fits: ({ offer }) => offer.contracts === 0 && !offer.draining, why: ({ offer }) => why.rentable(offer.contracts) },
-  { asked: isUsable, fits: ({ offer }) => offer.online, why: () => why.offline },
-  { asked: isUsable, fits: ({ offer }) => !offer.draining, why: () => why.draining },
-  { asked: isUsable, fits: ({ rented }) => !rented, why: () => why.rented },
-  { asked: ({ vm }) => vm, fits: ({ facts }) => facts === undefined || facts.vm, why: () => why.vm },
-  { asked: ({ gateway }) => gateway, fits: ({ facts }) => facts === undefined || facts.gateway, why: () => why.gateway },
+  {
+    asked: ({ ips }) => ips > 0,
+    fits: ({ farm }, { ips }) => (farm?.freeIps ?? 0) >= ips,
+    why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips),
+    rule: ({ ips }) => rules.ips(ips),
+    lacks: ({ farm }, { ips }) => part(farm?.freeIps ?? 0, ips),
+  },
+  { asked: ({ country }) => country !== '', fits: (row, filter) => row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)), rule: (filter) => rules.country(country(filter.country)) },
+  { asked: ({ farm }) => farm !== '', fits: ({ offer }, { farm }) => String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))), rule: () => rules.farm },
+  { asked: ({ certified }) => certified, fits: ({ offer }) => offer.certified, why: () => why.certified, rule: () => rules.certified },
+  { asked: ({ rentable }) => rentable, fits: ({ offer }) => offer.contracts === 0 && !offer.draining, why: ({ offer }) => why.rentable(offer.contracts), rule: () => rules.rentable },
+  { asked: isUsable, fits: ({ offer }) => offer.online, why: () => why.offline, rule: () => rules.offline },
+  { asked: isUsable, fits: ({ offer }) => !offer.draining, why: () => why.draining, rule: () => rules.draining },
+  { asked: isUsable, fits: ({ rented }) => !rented, why: () => why.rented, rule: () => rules.rented },
+  { asked: ({ shared }) => shared, fits: ({ offer }) => !offer.dedicated, why: () => why.dedicated, rule: () => rules.dedicated },
+  ...t.nodes.featureNames.map((name, bit): Check => ({
+    asked: ({ features }) => (features & (1 << bit)) !== 0,
+    fits: ({ offer }) => (offer.features & (1 << bit)) !== 0,
+    why: () => why.feature(name),
+    rule: () => rules.feature(name),
+  })),
+  { asked: ({ vm }) => vm, fits: ({ facts }) => facts === undefined || facts.vm, why: () => why.vm, rule: () => rules.vm },
+  { asked: ({ gateway }) => gateway, fits: ({ facts }) => facts === undefined || facts.gateway, why: () => why.gateway, rule: () => rules.gateway },
   {
     asked: ({ minUptime }) => minUptime !== undefined,
     fits: ({ facts }, { minUptime = 0 }) => facts?.uptime === undefined || facts.uptime >= minUptime,
     why: ({ facts }, { minUptime }) => why.uptime(permille(facts?.uptime ?? 0), permille(minUptime ?? 0)),
+    rule: ({ minUptime }) => rules.uptime(permille(minUptime ?? 0)),
   },
   {
     asked: ({ maxRate }) => maxRate !== undefined,
     fits: ({ rate }, { maxRate = 0n }) => rate === undefined || rate <= maxRate,
     why: ({ rate }) => why.price(usd(perMonth(rate ?? 0n))),
+    rule: ({ maxRate }) => rules.price(usd(perMonth(maxRate ?? 0n))),
   },
   {
     asked: ({ maxUndelivered }) => maxUndelivered !== undefined,
     fits: ({ offer }, { maxUndelivered = 0n }) => offer.not_delivered <= maxUndelivered,
     why: ({ offer }) => why.undelivered(tft(offer.not_delivered)),
+    rule: ({ maxUndelivered }) => rules.undelivered(tft(maxUndelivered ?? 0n)),
   },
 ];
 
@@ -181,6 +210,20 @@ export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; n
     else if (checks.every((check) => check === missed || check.fits(row, filter))) near.push({ row, why: missed.why(row, filter) });
   }
   return { fit, near };
+}
+
+/** Each point in which a node doesn't fit. */
+export const misses = (row: NodeRow, filter: NodeFilter): string[] =>
+  CHECKS.filter((check) => check.asked(filter) && !check.fits(row, filter)).map((check) => check.why(row, filter));
+
+/** Of nodes that the search finds: how many each point rules out, most first, and the one that lacks least. */
+export function ruledOut(rows: NodeRow[], filter: NodeFilter): { nodes: number; points: { rule: string; nodes: number }[]; nearest: NodeRow | undefined } {
+  const found = rows.filter(finder(filter.search));
+  const checks = CHECKS.filter((check) => check.asked(filter));
+  const points = checks.map((check) => ({ rule: check.rule(filter), nodes: found.filter((row) => !check.fits(row, filter)).length }));
+  const lacks = (row: NodeRow): number => checks.filter((check) => !check.fits(row, filter)).reduce((sum, check) => sum + (check.lacks?.(row, filter) ?? 1), 0);
+  const [nearest] = found.map((row) => ({ row, lacks: lacks(row) })).sort((a, b) => a.lacks - b.lacks);
+  return { nodes: found.length, points: points.filter(({ nodes }) => nodes > 0).sort((a, b) => b.nodes - a.nodes), nearest: nearest?.row };
 }
 
 /** Uptime in thousandths of the time that counts in a farming period; none within its first hour. */

@@ -3,20 +3,20 @@ import { A } from '@solidjs/router';
 import { createEffect, createMemo, createSignal, For, on, Show, type JSX } from 'solid-js';
 import type { At } from '../chain/read';
 import type { Body, Status } from '../chain/types';
-import { billLines, type Amount } from '../grid/bill';
+import { billLines } from '../grid/bill';
 import { isIdentity, open, pretty } from '../grid/body';
 import { failureWords, timeline } from '../grid/timeline';
-import { bytes, day, decimal, duration, permille, tftPrice } from '../lib/format';
-import { csv } from '../lib/csv';
+import { bytes, decimal, duration, moment, permille, tftPrice } from '../lib/format';
 import { parseU64 } from '../lib/ids';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { capacity } from '../grid/nodes';
 import { RecordPage } from '../ui/RecordPage';
+import { Charges } from '../ui/Charges';
+import { UsedUp } from '../ui/Funds';
 import { Rate, Tft, Usd } from '../ui/Money';
-import { Ago, download, Facts, Long, NodeLink, Section, TwinLink } from '../ui/parts';
+import { Ago, Facts, Long, NodeLink, Section, TwinLink } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
-import { Table } from '../ui/Table';
 
 const text = t.contracts;
 
@@ -41,8 +41,10 @@ async function readContract({ api, opt, time }: At, id: bigint) {
   const kind = contract?.kind;
   const node = closed?.node ?? (kind?.type === 'Node' || kind?.type === 'Rent' ? kind.value.node : undefined);
   const twin = closed?.twin ?? contract?.twin ?? 0;
-  const [liveness, grace, factor] = await Promise.all([
+  const [liveness, payer, until, grace, factor] = await Promise.all([
     node === undefined ? undefined : Nodes.LivenessOf.getValue(node, opt),
+    api.apis.GridApi.payer(twin, opt),
+    api.apis.GridApi.funded_until(twin, opt),
     api.apis.GridApi.grace(twin, opt),
     api.apis.GridApi.price_factor_permille(twin, opt),
   ]);
@@ -50,7 +52,7 @@ async function readContract({ api, opt, time }: At, id: bigint) {
   const moments = timeline({ contract, closed, failure, status, live: liveness?.state, grace, calendar });
   const total = status.type === 'Created' ? { usd: 0n, tft: 0n } : status.value;
   const lines = billLines({ months, settled: contract && (account?.accrual.charged ?? { usd: 0n, tft: 0n }), total, now: time });
-  return { status, contract, closed, failure, body, pendingBody, result, usage, account, allowance, info, ips, node, twin, factor, moments, total, lines };
+  return { status, contract, closed, failure, body, pendingBody, result, usage, account, allowance, info, ips, node, twin, payer, until, grace, factor, moments, total, lines, calendar, time };
 }
 
 type ContractView = NonNullable<Awaited<ReturnType<typeof readContract>>>;
@@ -70,13 +72,14 @@ export default function Contract(): JSX.Element {
             {(closed) => <p class="notice"><strong>{text.closedBecause} <Ago time={Number(closed().closed_at_unix)} />.</strong> {text.reasons[closed().reason.type]}</p>}
           </Show>
           <Failed contract={contract()} />
+          <Show when={contract().contract}><UsedUp payer={contract().payer} grace={contract().grace} calendar={contract().calendar} /></Show>
           <div class="grid">
             <Section title={text.state}><State id={id()} contract={contract()} /></Section>
             <Section title={text.timeline}><Timeline contract={contract()} /></Section>
           </div>
           <div class="grid">
             <Section title={text.costs}><Costs contract={contract()} /></Section>
-            <Section title={text.bill}><Bill id={id()} contract={contract()} /></Section>
+            <Section title={text.bill}><Charges lines={contract().lines} file={`${text.csv}-${id()}`} /></Section>
           </div>
           <Show when={contract().contract?.kind.type === 'Node'}>
             <Section title={text.result} note={<span class="muted">{text.resultNote}</span>}><Result result={contract().result} /></Section>
@@ -138,7 +141,7 @@ function State(props: { id: bigint; contract: ContractView }): JSX.Element {
       <Show when={props.contract.contract}>
         <p>
           <Show when={deployment()}><A href={`/deploy?update=${props.id}`}>{text.updateLink}</A> · <A href={`/deploy?task=buy&buy=${props.id}`}>{text.trafficLink}</A> · </Show>
-          <A href={`/deploy?cancel=${props.id}`}>{text.cancelLink}</A>
+          <A href={`/deploy?deposit=${props.contract.twin}`}>{t.twins.depositLink}</A> · <A href={`/deploy?cancel=${props.id}`}>{text.cancelLink}</A>
         </p>
       </Show>
     </>
@@ -180,7 +183,10 @@ function Costs(props: { contract: ContractView }): JSX.Element {
       if (now.extra > 0n) rows.push([text.extraRate, <Rate rate={now.extra} price={price()} />]);
     }
     rows.push([text.charged, <><Usd amount={props.contract.total.usd} /> · <Tft amount={props.contract.total.tft} /></>]);
-    const { allowance, usage } = props.contract;
+    const { allowance, usage, contract, twin, payer, until, time } = props.contract;
+    if (contract && until !== undefined && !payer.exhausted) {
+      rows.push([t.twins.good, <><A href={`/twins/${twin}`}>{moment(Number(until))}</A> <span class="muted">{t.twins.goodFor(duration(Number(until) - time))}</span></>]);
+    }
     if (allowance) rows.push([text.traffic, `${decimal(allowance.bytes, 9)} GB`]);
     if (usage) {
       rows.push([
@@ -194,30 +200,6 @@ function Costs(props: { contract: ContractView }): JSX.Element {
     <>
       <Facts rows={rows()} />
       <p class="muted">{t.nodes.atPrice(tftPrice(price()))}</p>
-    </>
-  );
-}
-
-function Bill(props: { id: bigint; contract: ContractView }): JSX.Element {
-  const save = (): void =>
-    download(`${text.csv}-${props.id}.csv`, 'text/csv', csv([
-      [text.month, text.usd, text.tft],
-      ...props.contract.lines.map(({ from, usd, tft }) => [from === undefined ? '' : day(from), decimal(usd, 10), decimal(tft, 7)]),
-    ]));
-  return (
-    <>
-      <Table<Amount & { from: number | undefined }>
-        label={text.bill}
-        rows={props.contract.lines}
-        empty={text.noBill}
-        columns={[
-          { key: 'month', title: text.month, cell: ({ from }) => (from === undefined ? '…' : day(from)) },
-          { key: 'usd', title: text.usd, numeric: true, cell: ({ usd }) => <Usd amount={usd} /> },
-          { key: 'tft', title: text.tft, numeric: true, cell: ({ tft }) => <Tft amount={tft} /> },
-        ]}
-      />
-      <Show when={props.contract.lines.length > 0}><button type="button" onClick={save}>{t.csv}</button></Show>
-      <p class="muted">{text.billNote}</p>
     </>
   );
 }

@@ -4,7 +4,7 @@ import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { countryCode, type LiveState, type Reward } from '../chain/types';
 import { capacity, parseFilter, PARTS, periodOf, PERIOD_SECONDS, uptimePermille } from '../grid/nodes';
-import { bytes, country, day, duration, permille, tftPrice } from '../lib/format';
+import { bytes, country, day, duration, moment, permille, tftPrice } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
@@ -130,7 +130,7 @@ function State(props: { node: NodeView }): JSX.Element {
           <>
             <Badge tone={node().offer.online ? 'good' : 'bad'} title={text.onlineMeans}>{node().offer.online ? text.online : text.offline}</Badge>
             <Show when={node().liveness?.state.type === 'Standby'}> {text.standby}</Show>
-            <Show when={since()}>{(since) => <> {text.since('')}<Ago time={since()} /></>}</Show>
+            <Show when={since()}>{(since) => <> {text.since(moment(since()))}</>}</Show>
           </>,
         ],
         [text.lastHeard, <Show when={node().heartbeat} fallback={t.none}>{(beat) => <Ago time={node().calendar(beat().at)} />}</Show>],

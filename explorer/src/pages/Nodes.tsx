@@ -9,6 +9,7 @@ import { visible } from '../lib/safe';
 import { t } from '../texts';
 import { CheckField, SelectField, TextField } from '../ui/fields';
 import { AsOf, Badge, Failure, FarmLink, Page } from '../ui/parts';
+import { NodeIn, NoneFits } from '../ui/NoneFits';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -83,18 +84,16 @@ export default function Nodes(): JSX.Element {
       <Show when={nodes.offers().length > 0 || nodes.read.value()}>
         <Table label={t.pages.nodes} rows={selected().fit} columns={columns()} sort={query.sort()} onSort={query.setSort} onView={(rows) => setView(rows.map(({ offer }) => offer.node))} />
       </Show>
+      <Show when={nodes.read.value() && selected().fit.length === 0}>
+        <NoneFits rows={nodes.rows()} filter={filter()} />
+      </Show>
       <Show when={selected().near.length > 0}>
         <details open={selected().fit.length < FEW} class="near">
           <summary>{text.near}: {number(selected().near.length)}</summary>
           <p class="muted">{text.nearNote}</p>
           <ul>
             <For each={selected().near.slice(0, NEAR_SHOWN)}>
-              {({ row, why }) => (
-                <li>
-                  <A href={`/nodes/${row.offer.node}`}>{text.node(row.offer.node)}</A>{' '}
-                  ({[visible(row.farm?.name ?? ''), row.country && country(row.country)].filter(Boolean).join(', ')}): {why}
-                </li>
-              )}
+              {({ row, why }) => <li><NodeIn row={row} />: {why}</li>}
             </For>
           </ul>
         </details>

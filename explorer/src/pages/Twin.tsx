@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, For, Show, type JSX } from 'solid-js';
-import { PAGE, pages, type At } from '../chain/read';
+import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
+import { createRead, PAGE, pages, type At } from '../chain/read';
 import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
-import { farmsOf } from '../grid/loading';
+import { farmsOf, LIST_BLOCKS } from '../grid/loading';
+import { billLines, merged } from '../grid/bill';
 import { capacity } from '../grid/nodes';
 import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
@@ -12,8 +13,10 @@ import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { RecordPage } from '../ui/RecordPage';
+import { Charges } from '../ui/Charges';
+import { UsedUp } from '../ui/Funds';
 import { Rate, Tft, Usd } from '../ui/Money';
-import { Ago, ContractLink, download, Facts, FarmLink, Long, NodeLink, Section } from '../ui/parts';
+import { ContractLink, download, Facts, FarmLink, Long, NodeLink, Section, Shown } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -56,6 +59,7 @@ export default function Twin(): JSX.Element {
         <>
           <Funds id={id()} twin={twin()} />
           <Section title={text.contracts}><Contracts contracts={twin().contracts} farms={twin().farms} /></Section>
+          <Section title={t.contracts.bill} note={<span class="muted">{text.billsNote}</span>}><Bills id={id()} /></Section>
           <Section title={text.account}>
             <Facts
               rows={[
@@ -76,11 +80,8 @@ export default function Twin(): JSX.Element {
 
 function Funds(props: { id: number; twin: TwinView }): JSX.Element {
   const twin = (): TwinView => props.twin;
-  const missing = (): bigint => {
-    const { credit, must_keep } = twin().payer;
-    return must_keep > credit ? must_keep - credit : 0n;
-  };
-  const until = (): number | undefined => (twin().until === undefined ? undefined : Number(twin().until));
+  /** When the credit is used up, no end is ahead. */
+  const until = (): number | undefined => (twin().until === undefined || twin().payer.exhausted ? undefined : Number(twin().until));
   const remind = (at: number): void =>
     download(`twin-${props.id}.ics`, 'text/calendar', calendarFile({
       uid: `twin-${props.id}-${at}@tfgrid`,
@@ -91,14 +92,7 @@ function Funds(props: { id: number; twin: TwinView }): JSX.Element {
     }));
   return (
     <>
-      <Show when={twin().payer.exhausted}>
-        <div class="notice bad" role="alert">
-          <p><strong>{text.usedUp}</strong></p>
-          <Show when={twin().grace} fallback={<p>{text.graceOver}</p>}>
-            {(grace) => <p>{grace().over ? text.graceOver : <>{text.grace(tft(missing()))} <Ago time={twin().calendar(grace().until)} />.</>}</p>}
-          </Show>
-        </div>
-      </Show>
+      <UsedUp payer={twin().payer} grace={twin().grace} calendar={twin().calendar} />
       <dl class="figures">
         <div>
           <dt>{text.good}</dt>
@@ -149,6 +143,24 @@ function Contracts(props: Pick<TwinView, 'contracts' | 'farms'>): JSX.Element {
       <Table label={text.contracts} rows={rows()} columns={COLUMNS} empty={text.noContracts} sort={query.sort()} onSort={query.setSort} />
       <Show when={props.contracts.length > 1}><p class="muted">{text.sum}: <Rate rate={total()} /></p></Show>
     </>
+  );
+}
+
+/** What its open contracts were charged by month: two records of each, so only when asked for. */
+function Bills(props: { id: number }): JSX.Element {
+  const [asked, setAsked] = createSignal(false);
+  const read = createRead(() => (asked() ? props.id : undefined), async ({ api, opt, time }, id) => {
+    if (id === undefined) return [];
+    const contracts = await pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(id, after, PAGE, opt));
+    return merged(await Promise.all(contracts.map(async (row) => {
+      const [months, account] = await Promise.all([api.apis.GridApi.bill(row.contract, opt), api.query.Billing.LedgerAccounts.getValue(row.contract, opt)]);
+      return billLines({ months, settled: account?.accrual.charged ?? { usd: 0n, tft: 0n }, total: charged(row), now: time });
+    })));
+  }, LIST_BLOCKS);
+  return (
+    <Show when={asked()} fallback={<button type="button" onClick={() => setAsked(true)}>{t.grid.chargedLoad}</button>}>
+      <Shown read={read}>{(lines) => <Charges lines={lines()} file={`twin-${props.id}`} />}</Shown>
+    </Show>
   );
 }
 
