@@ -7,9 +7,7 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{
-    assert_ok,
-    dispatch::DispatchClass,
-    traits::fungible::InspectHold,
+    assert_ok, dispatch::DispatchClass, traits::fungible::InspectHold,
     weights::constants::WEIGHT_REF_TIME_PER_MILLIS,
 };
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;

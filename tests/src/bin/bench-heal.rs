@@ -142,7 +142,7 @@ impl Bot {
             let moves = status["moves"].as_array().context("a status has moves")?;
             Ok((moves.iter().filter(|it| !it["new"].is_null()).count() >= LOST).then_some(()))
         };
-        wait_for("the bot to move its contracts", MOVED_WITHIN, moves)?;
+        wait_for("the bot to move its contracts", MOVED_WITHIN, moved)?;
         let seconds = begun.elapsed().saturating_sub(OFFLINE).as_secs_f64();
         println!(
             "| {LOST} contracts of a silent node moved, after the policy's wait | {seconds:.0} s | 60 s |"

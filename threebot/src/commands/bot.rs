@@ -105,8 +105,10 @@ impl Bot {
         let list = || {
             let lines =
                 [note.map(ToOwned::to_owned), Some(text(&bots, &limits::text(&limits))), Some(rights.text())];
-            lines.into_iter().flatten().collect::<Vec<_>>().join("
-")
+            lines.into_iter().flatten().collect::<Vec<_>>().join(
+                "
+",
+            )
         };
         Ok(Answer::new(added.unwrap_or_else(list), answer))
     }

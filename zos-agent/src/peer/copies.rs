@@ -102,12 +102,13 @@ impl Streams {
         let ends =
             Receiver::from_owned_fd_unchecked(ends).map_err(|error| broken(Error::from(error).into()))?;
         let first_user = self.machines.first_user().await.map_err(broken)?;
-        let copier =
-            self.start(&first, first_user, direction, path).context("can't start the program that copies");
+        let copier = self
+            .start_copier(&first, first_user, direction, path)
+            .context("can't start the program that copies");
         Ok((copier.map_err(|error| broken(error.into()))?, ends))
     }
 
-    fn start(
+    fn start_copier(
         &self,
         first: &Process,
         first_user: u32,
