@@ -25,6 +25,8 @@ DENY_LIST = scripts/cargo-deny.txt
 # The wasm toolchain that `make setup` has found.
 WITH_WASM = set -a; . "$(CACHE)/wasm.env"; set +a;
 CARGO = $(WITH_WASM) cargo
+# What a grid runs, and no more: a release links each program with optimization, which takes minutes.
+BUILD_GRID = $(CARGO) build --locked --workspace --profile $(PROFILE) --bin tfgrid-node --bin zos-agent --bin threebot
 
 # Mounts, networks and firewall need root.
 ifneq ($(shell id -u),0)
@@ -40,17 +42,18 @@ help: ## Show this menu
 setup: requirements nextest programs $(CARGO_DENY) $(LIBRARIES) ## Install what is missing: packages, wasm target, tools, libraries for scripts
 
 .PHONY: build
-build: requirements ## Build the programs: chain, agent, command line
+build: requirements ## Build all programs: chain, agent, command line, and those of tests
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 
+# `dev` is in the package `tfgrid-dev`.
 .PHONY: release
-release: ## Build the programs that are shipped, with link-time optimization: an hour
-	$(MAKE) build PROFILE=release
+release: PROFILE = release
+release: requirements ## Build the programs that are shipped, with link-time optimization
+	$(BUILD_GRID) --bin dev
 
-# Of what `make release` has built, or of PROGRAMS=target/debug.
 .PHONY: packages
 packages: PROFILE = release
-packages: explorer package-tools ## Make Debian packages of the release build; PROGRAMS=target/debug of another
+packages: explorer package-tools ## Make Debian packages of `make release`, or of PROGRAMS=target/debug
 	packaging/build.sh "$(PROGRAMS)" explorer/dist "$(PACKAGES)"
 
 .PHONY: test-packages
@@ -75,19 +78,23 @@ sign: ## Write checksums of PACKAGES and sign them; KEY=~/.ssh/id_ed25519
 	scripts/sign.sh "$(PACKAGES)" "$(or $(KEY),$(error name your SSH key: make sign KEY=…))"
 
 .PHONY: demo
-demo: build ## Take a workload from its JSON to its bill, on a grid that is removed afterwards
+demo: requirements ## Take a workload from its JSON to its bill, on a grid that is then removed
+	@$(BUILD_GRID) --bin demo
 	@$(AS_ROOT) $(PROGRAMS)/demo
 
 .PHONY: funds
-funds: build ## Let a contract run out of funds, resume after a deposit, and be billed
+funds: requirements ## Let a contract run out of funds, resume after a deposit, and be billed
+	@$(BUILD_GRID) --bin demo
 	@$(AS_ROOT) $(PROGRAMS)/demo --funds
 
 .PHONY: demo-network
-demo-network: build ## Publish an application of machines on two nodes by a web gateway on a third
+demo-network: requirements ## Publish an application of machines on two nodes by a web gateway on a third
+	@$(BUILD_GRID) --bin demo-network
 	@$(AS_ROOT) $(PROGRAMS)/demo-network
 
 .PHONY: dev
-dev: build ## Run a grid to try things on, until Ctrl-C
+dev: requirements ## Run a grid to try things on, until Ctrl-C
+	@$(BUILD_GRID) --bin dev
 	@$(AS_ROOT) $(PROGRAMS)/dev
 
 .PHONY: explorer
@@ -135,7 +142,7 @@ test-explorer: build explorer chromium ## Test the explorer in Chromium, on a de
 
 .PHONY: large
 large: setup ## Run an image of 2 GiB on a node, for some minutes
-	$(CARGO) build --locked --workspace --bins
+	$(BUILD_GRID) --bin with-engine
 	$(WITH_WASM) $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and test(2_gib)'
 
@@ -157,7 +164,7 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 # As shipped: what isn't wasm, such as hashing and the state's trie, counts as well.
 .PHONY: weights
 weights: PROFILE = release
-weights: requirements ## Measure weights and write them where the runtime has them; PALLETS="twins storage overhead"
+weights: requirements ## Measure weights, write them into the sources; PALLETS="twins storage overhead"
 	$(CARGO) build --locked --workspace --bin weights --features tfgrid-weights/measure --profile $(PROFILE)
 	$(PROGRAMS)/weights $(PALLETS)
 	$(CARGO) fmt --all
@@ -165,40 +172,49 @@ weights: requirements ## Measure weights and write them where the runtime has th
 
 .PHONY: bench
 bench: requirements ## Measure calls and blocks with up to a million contracts: a quarter of an hour
-	$(CARGO) build --locked --workspace --bins --examples --profile $(PROFILE)
+	$(CARGO) build --locked --workspace --example scaling --profile $(PROFILE)
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
 .PHONY: bench-node
 bench-node: PROFILE = release
-bench-node: build ## Measure what a validator and a follower take in a second; COUNTS="--beside NODE 60000"
+bench-node: requirements ## Measure what validator and follower take a second; COUNTS="--beside NODE"
+	@$(BUILD_GRID) --bin bench-node
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent
-bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside bare containers
+bench-agent: requirements ## Measure a node's agent with 100 and 500 contracts, beside bare containers
+	@$(BUILD_GRID) --bin bench-agent
 	@$(AS_ROOT) $(PROGRAMS)/bench-agent $(COUNTS)
 
 .PHONY: bench-peer
-bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
+bench-peer: requirements ## Measure a node's peer endpoint, beside a plain iroh stream
+	@$(BUILD_GRID) --bin bench-peer
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-snapshot
-bench-snapshot: build ## Measure snapshots of 1 GiB, and restoring beside a plain copy
+bench-snapshot: requirements ## Measure snapshots of 1 GiB, and restoring beside a plain copy
+	@$(BUILD_GRID) --bin bench-snapshot
 	@$(AS_ROOT) $(PROGRAMS)/bench-snapshot
 
 .PHONY: bench-network
-bench-network: build programs wrk ## Measure networks beside WireGuard, a gateway beside nginx; NAMES=1000 NETWORKS=200
-	@export PATH="$$PATH:$$(scripts/setup-programs.sh)/usr/sbin"; $(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
+bench-network: programs wrk ## Measure networks and gateway beside others; NAMES=1000 NETWORKS=200
+	@$(BUILD_GRID) --bin bench-network
+	@export PATH="$$PATH:$$(scripts/setup-programs.sh)/usr/sbin"; $(AS_ROOT) $(PROGRAMS)/bench-network \
+		$(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
 
 .PHONY: bench-explorer
-bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 for an hour
+bench-explorer: requirements explorer chromium ## Measure the explorer with 10,000 nodes; MINUTES=60 for an hour
+	$(BUILD_GRID)
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: bench-cli
-bench-cli: build explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 simulated nodes and 100,000 contracts
+bench-cli: requirements explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 nodes and 100,000 contracts
+	@$(BUILD_GRID) --bin bench-cli
 	@$(AS_ROOT) $(PROGRAMS)/bench-cli
 
 .PHONY: bench-heal
-bench-heal: build explorer/node_modules/.package-lock.json ## Measure threebot heal with 5,000 contracts, and when a node ends; MINUTES=5
+bench-heal: requirements explorer/node_modules/.package-lock.json ## Measure threebot heal with 5,000 contracts; MINUTES=5 at rest
+	@$(BUILD_GRID) --bin bench-heal
 	@$(AS_ROOT) $(PROGRAMS)/bench-heal $(MINUTES)
 
 # Linked statically: the image's first file system holds no libraries.
@@ -206,17 +222,17 @@ STATIC_TARGET = x86_64-unknown-linux-gnu
 ZOS_INIT = $(or $(CARGO_TARGET_DIR),zos-init/target)/$(STATIC_TARGET)/release/zos-init
 
 .PHONY: image
-image: requirements ## Make the image that a node boots from: target/image; KEY= and CERTIFICATE= sign it
+image: requirements ## Make the boot image of nodes: target/image; KEY= and CERTIFICATE= sign it
 	@scripts/image/requirements.sh
-	$(CARGO) build --locked --bin zos-agent
+	$(CARGO) build --locked --workspace --bin zos-agent --profile $(PROFILE)
 	cp Cargo.lock zos-init/Cargo.lock
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --manifest-path zos-init/Cargo.toml --target $(STATIC_TARGET)
 	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" NUMBER="$(NUMBER)" \
 		scripts/image/build.sh $(PROGRAMS)/zos-agent $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: test-image
-test-image: image ## Boot the image under emulation: it joins, runs a deployment, starts anew, updates itself, and takes no input
-	$(CARGO) build --locked --bins
+test-image: image ## Boot the image under emulation: join, deploy, restart, update, roll back
+	$(BUILD_GRID)
 	@$(AS_ROOT) env MIRROR="$(MIRROR)" scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: seeds
