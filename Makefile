@@ -13,6 +13,7 @@ endif
 # Both bring a module `scalecodec` of their own: each has an environment for itself.
 PYTHON_LIBRARIES = substrate-interface async-substrate-interface
 LIBRARIES = $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) examples/js/node_modules/.package-lock.json
+EXPLORER_LIBRARIES = explorer/node_modules/.package-lock.json
 # `make demo PROFILE=release` and benches use what is shipped; `dev` builds in minutes after a change.
 PROFILE = dev
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
@@ -98,7 +99,7 @@ dev: requirements ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev
 
 .PHONY: explorer
-explorer: explorer/node_modules/.package-lock.json ## Build the web explorer: explorer/dist, for any web server
+explorer: $(EXPLORER_LIBRARIES) ## Build the web explorer: explorer/dist, for any web server
 	npm run build --prefix explorer
 
 .PHONY: lint
@@ -208,12 +209,12 @@ bench-explorer: requirements explorer chromium ## Measure the explorer with 10,0
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: bench-cli
-bench-cli: requirements explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 nodes and 100,000 contracts
+bench-cli: requirements $(EXPLORER_LIBRARIES) ## Measure threebot with 10,000 nodes and 100,000 contracts
 	@$(BUILD_GRID) --bin bench-cli
 	@$(AS_ROOT) $(PROGRAMS)/bench-cli
 
 .PHONY: bench-heal
-bench-heal: requirements explorer/node_modules/.package-lock.json ## Measure threebot heal with 5,000 contracts; MINUTES=5 at rest
+bench-heal: requirements $(EXPLORER_LIBRARIES) ## Measure threebot heal with 5,000 contracts; MINUTES=5 at rest
 	@$(BUILD_GRID) --bin bench-heal
 	@$(AS_ROOT) $(PROGRAMS)/bench-heal $(MINUTES)
 
@@ -307,7 +308,7 @@ examples/js/node_modules/.package-lock.json: examples/js/package-lock.json
 	npm ci --prefix examples/js --no-audit --no-fund --loglevel=error
 	@touch $@
 
-explorer/node_modules/.package-lock.json: explorer/package-lock.json
+$(EXPLORER_LIBRARIES): explorer/package-lock.json
 	npm ci --prefix explorer --no-audit --no-fund --loglevel=error
 	npm run prepare-types --prefix explorer
 	@touch $@

@@ -3,8 +3,8 @@
 #
 # Runs a program in a network of its own, with /run, /etc and mounts of its own, so that several grids run beside each
 # other: uplink, bridges, firewall, ports, names of network namespaces and users that an engine adds are theirs alone.
-# What isn't has names that don't clash: processes, cgroups, loop devices, folders of runs, and nodes' folders below
-# /run/zos, by which a node knows that others are left. All of it goes with the last process.
+# Other things are shared, but have names that don't clash: processes, cgroups, loop devices, folders of runs, and
+# nodes' folders below /run/zos, by which a node knows that others are left. The machine ends with its last process.
 
 set -euo pipefail
 
@@ -23,11 +23,11 @@ awk -v runs="${TMPDIR:-/tmp}/tfgrid-" 'index($2, "/run/") == 1 || index($2, runs
     tac | xargs --no-run-if-empty umount --no-mtab --lazy
 # A copy: the tools of user accounts replace files, which a mount on each would forbid.
 cp -a /etc "$work/etc"
-# It may be a link to a file below /run.
+# /etc/resolv.conf may be a link to a file below /run.
 cp --remove-destination -L /etc/resolv.conf "$work/etc/" 2>/dev/null || true
 mount --bind "$work/etc" /etc
-# It shows the links of the network in which it is mounted. All of it is mounted: where a part of it is hidden, the kernel
-# lets no container mount its own.
+# A sysfs shows the links of the network in which it is mounted. All of it is mounted: if a part were hidden, the kernel
+# would let no container mount its own.
 mount -t sysfs sysfs "$work/sys"
 awk '$2 ~ "^/sys/." { print $2 }' /proc/self/mounts | while read -r place; do
     mount --bind "$place" "$work$place"

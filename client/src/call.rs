@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls, decoded by the metadata of the chain's runtime: what they say by themselves, whoever describes them. It is for
-//! who signs what somebody else has made: [`GridAt::call`] reads the bytes, [`call_hash`] proves that they are those
-//! which were proposed.
+//! Calls, decoded by the metadata of the chain's runtime, for people who sign calls that others have made:
+//! [`GridAt::call`] reads the bytes, [`call_hash`] proves that they are the proposed ones.
 
 use crate::{AccountId32, GridAt, api};
 use scale_info::{PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -71,7 +70,7 @@ pub fn call_hash(bytes: &[u8]) -> H256 {
 }
 
 impl Call {
-    /// The call in these bytes, by this metadata: those of the block in which it was proposed or is to be made.
+    /// The call in these bytes, by the metadata of the block in which it was proposed or is to be made.
     ///
     /// # Errors
     /// If the bytes aren't one call and no more, or nest calls without end.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `zos-agent doctor` and a node say of themselves.
+//! Findings of `zos-agent doctor`, which a farmer also asks its node for.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

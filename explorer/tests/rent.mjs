@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creates contracts of //Bob's on a development chain, so many on each of these nodes, with a small volume each. Nodes have a
-// day to answer for them.
+// Creates contracts of //Bob's on a development chain, so many on each of these nodes, with a small volume each. Nodes
+// have a day to answer for them.
 //
 //   node rent.mjs ws://127.0.0.1:9944 49 14 21
 

@@ -3,11 +3,12 @@
 #
 # Usage: test.sh PROGRAMS INIT CACHE IMAGE
 #
-# Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a registry of this
-# machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment that is opened over the peer
-# endpoint, and has it again after the power button and a start without a ticket; its console takes no input, nothing
-# else answers, and the other disk is as it was. Then it updates itself to a newer image, and away from one that doesn't
-# work. That of the folder IMAGE, which another key has signed, doesn't start. ACCEL=kvm makes it quicker. Leaves nothing.
+# Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a
+# registry of this machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment
+# that is opened over the peer endpoint, and has it again after the power button and a start without a ticket; its
+# console takes no input, nothing else answers, and the other disk is as it was. Then the node updates itself to a newer
+# image, and rolls back an image that doesn't work. The image of the folder IMAGE, which another key has signed, doesn't
+# start. ACCEL=kvm makes it quicker. Leaves nothing.
 
 set -euo pipefail
 
@@ -90,7 +91,8 @@ push_image() {
 # An image that the firmware of the emulation takes.
 make_image() { # NUMBER AGENT
     env NUMBER="$1" LEVEL=3 KEY="$work/firmware.key" CERTIFICATE=/usr/share/ovmf/PkKek-1-snakeoil.pem \
-        "$here/build.sh" "$2" "$init" "$cache" "$work/image-$1" >"$work/build.log" 2>&1 || die "no image: $(cat "$work/build.log")"
+        "$here/build.sh" "$2" "$init" "$cache" "$work/image-$1" >"$work/build.log" 2>&1 ||
+        die "no image: $(cat "$work/build.log")"
 }
 
 # The machine, until it switches itself off. Its stick can be read alone, unless the machine may update itself.
@@ -125,7 +127,7 @@ serves_page() { # a page that is opened over the peer endpoint
     [[ $page == "hello from an image" ]]
 }
 runs_image() { [[ $(threebot --json node show 1 | jq -r .version) == *", $1)" ]]; }
-# What boot loader and node have written.
+# Entries of the boot loader on a stick, as loader and node have left them.
 entries() { mdir -b -i "$1@@1M" ::/loader/entries | sort | xargs -n1 basename | paste -sd' '; }
 offer() { # NUMBER
     rm -rf "$work/channel"
@@ -148,13 +150,14 @@ wait_for 60 "farm" threebot farm create emulated
 openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
 make_image 1 "$programs/zos-agent"
 make_image 2 "$programs/zos-agent"
-# Its agent is none.
+# Its agent is another program, which fails.
 make_image 3 "$programs/threebot"
 say "images"
 mkdir "$work/channel"
 start channel python3 -m http.server "$channel" --bind 127.0.0.1 --directory "$work"
 
-settings=("ZOS_CHANNEL=http://10.0.2.2:$channel/channel" "ZOS_UPDATE_WITHIN=10s" "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
+settings=("ZOS_CHANNEL=http://10.0.2.2:$channel/channel" "ZOS_UPDATE_WITHIN=10s"
+    "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
 threebot farm image --farm 1 --image "$work/image-1/zos.img" --out "$work/stick.img" \
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")

@@ -35,7 +35,8 @@ const KEPT: [&str; 5] = [
 pub struct Footprint(BTreeSet<String>);
 
 impl Footprint {
-    /// Mounts, network interfaces and firewall tables; folders of runs in this network, and loop devices on files in them.
+    /// Mounts, network interfaces and firewall tables; folders of runs in this network, and loop devices on files in
+    /// them.
     pub fn of_machine() -> Result<Self> {
         let (mut lines, prefix) = (BTreeSet::new(), run_prefix()?);
         for mount in fs::read_to_string("/proc/mounts")?.lines() {

@@ -227,8 +227,8 @@ pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Resul
     Machine::own()?.run(name, scenario)
 }
 
-/// [`Machine::run`] on this machine, which other programs change meanwhile: only items with names of a grid count as left
-/// behind.
+/// [`Machine::run`] on this machine, which other programs change meanwhile: only items with names of a grid count as
+/// left behind.
 pub fn on_a_run_beside_others<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
     Machine::lock()?.run_checked(name, Footprint::own, scenario)
 }

@@ -35,7 +35,8 @@ const CLEANER: &str = r#"cat; exec "$0" "$1" 3>&1 >&2"#;
 pub struct Machine(File);
 
 impl Machine {
-    /// Locks a machine of this program's own, beside which other grids run. Where it isn't on one, it starts anew on one.
+    /// Locks a machine of this program's own, beside which other grids run. A program that isn't on one runs itself
+    /// again on one.
     pub fn own() -> Result<Self> {
         if !is_own_machine() {
             let script = repository().join(OWN_MACHINE);

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A grid that isn't there but on the chain; its first nodes send heartbeats until it is dropped, and the others need none.
+/// A grid that exists on the chain alone. Its first nodes send heartbeats until it is dropped; the others need none.
 pub struct Seeded {
     /// Ids of what was made first: `farm`, `twins`, `nodes`, `contracts`.
     pub ids: Value,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Kills the agent at many instants of a deployment, an update and a cancellation, the engine while a contract is paused
-//! and resumed, and all of a node at once.
+//! Kills the agent at many instants of a deployment, an update and a cancellation, the engine while a contract is
+//! paused and resumed, and all of a node at once.
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +16,7 @@ use tfgrid_tests::{
 const MOST_KILLS: u32 = 12;
 /// Of each later change.
 const MOST_LATER_KILLS: u32 = 4;
-/// Of an engine, in a pause or what ends it: its node stays online.
+/// Of an engine, in a pause and at its end: so few that its node stays online.
 const MOST_ENGINE_KILLS: usize = 3;
 const UPDATED_WITHIN: Duration = Duration::from_secs(90);
 /// Limit for a node to keep what the chain says, and for all of it to end.
@@ -100,8 +100,8 @@ fn an_engine_killed_in_a_pause_and_at_its_end_loses_nothing() -> Result<()> {
     })
 }
 
-/// Kills the engine as soon as it answers, and again, until it was killed often enough and `is_done`, which may fail while
-/// the engine is away.
+/// Kills the engine each time that it answers, [`MOST_ENGINE_KILLS`] times, and waits until `is_done`, which may fail
+/// while the engine is away.
 fn kill_engine_until(grid: &Grid, what: &str, is_done: impl Fn() -> Result<bool>) -> Result<()> {
     let config = grid.agent.run_folder()?.join("dockerd.json").display().to_string();
     let mut kills = 0;
@@ -172,7 +172,7 @@ fn cut_power(grid: &mut Grid) -> Result<()> {
     fs::remove_dir_all(&run).with_context(|| format!("can't remove {}", run.display()))
 }
 
-/// Those of these machines, and those that were started with this folder.
+/// The processes of these machines, and all that were started with this folder.
 fn processes(run: &Path, machines: &[i32]) -> Result<Vec<i32>> {
     let run = run.display().to_string();
     let mut found = Vec::new();

@@ -99,8 +99,8 @@ impl Bots {
         grid.on_laptop(|| Process::start(grid.run, name, &mut command))
     }
 
-    /// Kills each that has written down a step since the last look, and starts it again. The second one is spared before its
-    /// transaction is sent: if neither was, nobody would move anything for the next 256 blocks.
+    /// Kills each bot that has written down a step since the last look, and starts it again. The second bot is spared
+    /// before it sends its transaction: if both were killed then, nothing would be moved for the next 256 blocks.
     fn are_killed_after_steps(&mut self, grid: &ThreeNodes<'_>) -> Result<()> {
         for index in 0..BOTS.len() {
             let mut steps = steps_of(&self.states[index])?;
@@ -221,8 +221,8 @@ fn comes_back(grid: &mut ThreeNodes<'_>, host: usize) -> Result<()> {
     })
 }
 
-/// An application of two parts; the node of `db` dies, and comes back after `db` runs elsewhere. `meanwhile` is done again
-/// and again until it does. Returns the marks of its disk before and after.
+/// An application of two parts; the node of `db` dies, and comes back after `db` runs elsewhere. `meanwhile` is
+/// repeated until then. Returns the marks of the disk before and after.
 fn a_node_dies(
     grid: &mut ThreeNodes<'_>,
     policy: &Value,
@@ -332,7 +332,7 @@ fn a_stolen_key_opens_what_is_its_own(grid: &ThreeNodes<'_>) -> Result<()> {
     for (key, _) in BOTS {
         let account = parse_suri(key)?.account().to_string();
         let removed = grid.asks(&grid.user, &["bot", "remove", &account])?;
-        ensure!(text(&removed["note"])?.contains("it may know for good"), "{removed}");
+        ensure!(text(&removed["note"])?.contains("may know for good"), "{removed}");
     }
     let later = page_deployment(&grid.image, 1);
     let later = grid.deploys(&grid.user, 0, "later", &later, &["--no-wait"])?;

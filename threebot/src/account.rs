@@ -3,7 +3,7 @@
 
 use tfgrid_client::{AccountId32, primitives::TwinId};
 
-/// What an account looks like, for who has written something else.
+/// The form of an account, for error messages.
 pub const EXAMPLE: &str = "an SS58 address such as 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
 /// An account, SS58.

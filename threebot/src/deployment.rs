@@ -119,7 +119,7 @@ fn deployment(source: &Source) -> Result<(Deployment, Vec<u8>)> {
     }
     let deployment = Deployment::read_loosely(&source.json, &source.texts());
     let deployment = deployment.map_err(|rejection| source.located(rejection))?;
-    // It is of the contract that the file was copied from: a bot would restore its snapshot in the new one.
+    // It belongs to the contract that the file was copied from: a bot would restore that snapshot in the new contract.
     let deployment = Deployment { replaces: None, ..deployment };
     let body = deployment.to_body()?;
     Ok((deployment, body))

@@ -96,8 +96,8 @@ impl Rights {
                 .into(),
         );
         can.push(
-            "read what you seal from now on, deployments, secrets and snapshots, if its twin has a key for that: to move a \
-             deployment, it seals it for another node"
+            "read what you seal from now on, deployments, secrets and snapshots, if its twin has a key for that: to \
+             move a deployment, it seals it for another node"
                 .into(),
         );
         Self { can, never }

@@ -170,7 +170,7 @@ impl Session {
     }
 }
 
-/// What is wrong with the time of the newest finalized block, or with that of this computer. The first block has none.
+/// A warning if the newest finalized block and this computer's clock differ. The first block has no time.
 fn clocks_differ(head: UnixSeconds, now: UnixSeconds) -> Option<String> {
     if head == 0 || head.abs_diff(now) <= CLOCKS_DIFFER_SECONDS {
         return None;

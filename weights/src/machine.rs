@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine on which is measured, as files of weights name it.
+//! Description of this machine for files of weights.
 
 use std::{fs, thread};
 

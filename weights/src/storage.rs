@@ -147,7 +147,7 @@ impl Database {
         Ok(Times::new(round()?).ok_or("nothing was read")?)
     }
 
-    /// Changes each key once, in blocks that follow each other at once, so that the database has to keep up.
+    /// Changes each key once, in blocks without a pause between them, so that the database has to keep up.
     fn writes(&mut self) -> Outcome<Times> {
         let mut times = vec![];
         for from in (0..KEYS).step_by(KEYS_A_BLOCK as usize) {
@@ -167,7 +167,7 @@ fn key(n: u64) -> Vec<u8> {
     [&map[..], &map, &map, &map, &blake2_128(&bytes), &bytes].concat()
 }
 
-/// The value of this key in this round, as no other key has it: a state with equal values would be smaller.
+/// The value of this key in this round. Values of different keys differ: a state with equal values would be smaller.
 fn value(n: u64, round: u8) -> Vec<u8> {
     let bytes = VALUE_BYTES[(n % VALUE_BYTES.len() as u64) as usize];
     let mut value = vec![round; bytes];

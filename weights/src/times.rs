@@ -17,7 +17,7 @@ impl Times {
         self.0.iter().sum::<u64>().div_ceil(self.0.len() as u64)
     }
 
-    /// What this part of the times, in percent, doesn't exceed.
+    /// The time that so many percent of the times don't exceed.
     fn percentile(&self, percent: usize) -> u64 {
         self.0[(self.0.len() * percent).div_ceil(100).saturating_sub(1)]
     }

@@ -116,7 +116,7 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
     ended_early(tasks.join_next().await)
 }
 
-/// What the node has on its machine.
+/// Storage, machines, networks and gateway of the node.
 struct OnMachine {
     pools: Pools,
     capacity: CapacityOverride,
@@ -212,7 +212,7 @@ struct OnGrid {
     own: Arc<Own>,
 }
 
-/// What chain and engine tell the other parts, and who takes what these do.
+/// State of chain and engine that the other parts follow, and the channel for what they do to workloads.
 struct News {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     observed: watch::Receiver<Arc<Observed>>,
@@ -250,7 +250,7 @@ impl OnGrid {
         Ok(())
     }
 
-    /// Starts what follows the chain, and what reports to it.
+    /// Starts the parts that follow the chain, and those that report to it.
     fn start_reports(
         &self,
         news: &News,
@@ -306,7 +306,7 @@ impl OnGrid {
         Ok(())
     }
 
-    /// Starts what owners, the farmer and other nodes are answered by, and what output is sent by.
+    /// Starts the parts that answer owners, the farmer and other nodes, and the one that sends output.
     fn start_answers(
         &self,
         news: &News,
@@ -363,7 +363,7 @@ impl OnGrid {
     }
 }
 
-/// What the node serves beside what all nodes do.
+/// Features of this node that not every node has.
 fn features(args: &RunArgs) -> Features {
     let optional = [
         (args.power.sleep_command.is_some(), Features::POWER),

@@ -29,8 +29,8 @@ use tracing::{info, warn};
 
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
-/// The same while details are on their way to the chain. They are sent again until an inspection finds them there. So often,
-/// too, the machine's addresses are looked at.
+/// The same while details are on their way to the chain: they are sent again until an inspection finds them there. The
+/// machine's addresses are always looked at so often.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 /// Unit of the kernel's sizes of disks, whatever their own sectors have.
 const SECTOR_BYTES: u64 = 512;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The agent's own log, whose last lines its farmer reads at the peer endpoint.
 //!
-//! It has nothing of tenants: of an event it keeps the message and the fields of `SHOWN`. What a tenant has written or
-//! may have caused, such as names, addresses and words of registries and of the engine about a machine, belongs in
-//! another field, never in a message.
+//! It has nothing of tenants: of an event it keeps the message and the fields of `SHOWN`. Values that a tenant has
+//! written or may have caused belong in another field, never in a message: names, addresses, words of registries and of
+//! the engine about a machine.
 
 use crate::clock::unix_ms;
 use std::{
@@ -24,11 +24,11 @@ use tracing_subscriber::{Layer, filter::Targets, layer::Context, registry::Looku
 /// Lines that are kept, and bytes of one.
 const KEPT: usize = 2_000;
 const LINE_BYTES: u32 = 1_000;
-/// What the target of the agent's events begins with: libraries tell what tenants do.
+/// Begins the targets of the agent's own events. Those of libraries aren't kept: they tell what tenants do.
 const TARGET: &str = env!("CARGO_CRATE_NAME");
 const MESSAGE: &str = "message";
-/// Fields that say nothing of a tenant but what the chain says.
-const SHOWN: [&str; 34] = [
+/// Fields that say no more about a tenant than the chain does.
+const SHOWN: &[&str] = &[
     "before",
     "capacity",
     "class",
@@ -123,7 +123,7 @@ impl<S: Subscriber> Layer<S> for Writer {
     }
 }
 
-/// What of an event is kept.
+/// The part of an event that is kept.
 #[derive(Default)]
 struct Words {
     message: String,

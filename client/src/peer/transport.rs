@@ -6,8 +6,8 @@ use iroh::endpoint::{QuicTransportConfig, VarInt};
 /// The other end is gone if it isn't heard for so long.
 const IDLE_MS: u32 = 30_000;
 
-/// Settings for an endpoint whose connections have so many streams open at most, opened by the other end, and so many bytes
-/// that wait in each direction, whatever their streams do: what one other end takes of the memory here.
+/// Settings for connections on which the other end may open so many streams. `window_bytes` limits what waits in each
+/// direction of a connection, over all its streams: the memory that one other end takes here.
 pub fn transport(streams: u32, window_bytes: u32) -> QuicTransportConfig {
     QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(streams.into())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a new runtime changes in the state of an older one.
+//! Changes that a new runtime makes to the state of an older one.
 
 use crate::{network_impls::claims, *};
 use alloc::vec::Vec;
@@ -14,12 +14,12 @@ use tfgrid_primitives::ContractId;
 /// The version in which contracts don't claim their ranges.
 pub(crate) const WITHOUT_RANGES: u16 = 1;
 
-/// Contracts claim their ranges, those first that were created first. One whose range another one has by then isn't in
-/// that network any more: nodes had sent packets for one address to different machines.
+/// Contracts claim their ranges in the order of their ids. A contract whose range overlaps a claimed one leaves that
+/// network: nodes had sent packets for one address to different machines.
 pub struct ClaimRanges<T>(PhantomData<T>);
 
 impl<T: Config> SteppedMigration for ClaimRanges<T> {
-    /// The contract that came last; none while claims of a runtime that hadn't migrated are taken back.
+    /// The last contract that has claimed; none while claims of a runtime without this migration are removed.
     type Cursor = Option<ContractId>;
     type Identifier = MigrationId<9>;
 
@@ -57,7 +57,7 @@ impl<T: Config> SteppedMigration for ClaimRanges<T> {
 }
 
 impl<T: Config> ClaimRanges<T> {
-    /// A contract claims what is free of the ranges of its versions, and has those alone.
+    /// A contract claims those ranges of its versions that are free, and loses the others.
     pub(crate) fn claim_for(id: ContractId) {
         let Some(mut record) = Contracts::<T>::get(id) else { return };
         let ContractKind::Node(deployment) = &mut record.kind else { return };

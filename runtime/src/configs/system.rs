@@ -34,8 +34,8 @@ parameter_types! {
     pub const BlockHashCount: BlockNumber = 2_400;
     pub const Version: RuntimeVersion = VERSION;
     /// One second of computation in three seconds of slot: a block has to be made, sent and imported before the next
-    /// author begins. Where a class has what is reserved for it beside a full block, that is 1.25 s twice and a third
-    /// of a second between.
+    /// author begins. A full block with the reserved part of one class takes 1.25 s to make, as much to import, and a
+    /// third of a second between.
     pub MaxBlockWeight: Weight = Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
     pub RuntimeBlockWeights: BlockWeights = block_weights();
     pub RuntimeBlockLength: BlockLength =

@@ -26,12 +26,12 @@ const RENTED: usize = 100;
 const EACH: usize = 49;
 /// Contracts of the node that falls silent.
 const LOST: usize = 100;
-/// Of the first nodes, each later one copies one: every seventh the first.
+/// Nodes that are seeded. Later ones are copies of them in turn: each seventh is a copy of the first.
 const FIRST: usize = 7;
 const KNOWN_WITHIN: Duration = Duration::from_secs(1_200);
 const SILENT_WITHIN: Duration = Duration::from_secs(300);
 const MOVED_WITHIN: Duration = Duration::from_secs(600);
-/// How long the policy waits.
+/// Time for which a node must be offline, by the policy, before its contracts are moved.
 const OFFLINE: Duration = Duration::from_secs(1);
 /// Ticks of a process's times in a second, as Linux shows them.
 const TICKS: f64 = 100.0;
@@ -155,6 +155,7 @@ impl Bot {
     fn cpu_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        // `utime` and `stime`, fields 14 and 15; the first one here is field 3.
         let times = after_name.split(' ').skip(11).take(2).map(str::parse::<u64>);
         Ok(times.sum::<Result<u64, _>>()? as f64 / TICKS)
     }

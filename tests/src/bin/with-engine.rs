@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         let status = Command::new(program)
             .args(arguments)
             .env("TFGRID_NODE", run.subfolder("agent")?)
-            // What is left of its disks is found there.
+            // A footprint looks there for disks that are left behind.
             .env("TMPDIR", run.folder())
             .status()
             .with_context(|| format!("can't run {program}"))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Scenarios that share three grids, which run beside each other: each is a test that takes about as long as the others.
-//! `SCENARIO=TEXT` selects those whose names contain the text.
+//! Scenarios on three shared grids. Each grid is a test; the three run at the same time and take about as long.
+//! `SCENARIO=TEXT` selects scenarios whose names contain the text.
 
 mod blocks;
 mod command_line;

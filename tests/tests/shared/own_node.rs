@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::fs;
 use tfgrid_tests::{Grid, MIB};
 
-/// Name of a machine that only its owner and its node know.
+/// Name of a machine, which only its owner and its node know.
 const NAME: &str = "quiet-otter";
-/// The same of what is in its environment.
+/// Value in its environment, which only they know, too.
 const SECRET: &str = "plain-heron-9c41e7d2";
 
 /// A machine whose deployment is sealed, as it has an environment.

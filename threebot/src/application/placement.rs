@@ -540,7 +540,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no node fits \"a\", which needs 2 cores, 1.00 GiB memory; of 6 nodes: 1 offline, 1 draining, 1 only \
-             rented as a whole, 1 rented by others, 1 without code for its workloads or addresses, 1 with too few free cores"
+             rented as a whole, 1 rented by others, 1 without code for its workloads or addresses, 1 with too few free \
+             cores"
         );
         assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.NotEnoughCapacity");
         market.rented = [(6, true)].into();

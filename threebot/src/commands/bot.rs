@@ -22,10 +22,10 @@ use tfgrid_client::{
     },
 };
 
-/// What removing a bot doesn't undo.
+/// Advice after the removal of a bot.
 const KNOWN: &str = "\
-what it could read it may know for good: change secrets and passwords that were sealed to it, seal what runs anew with \
-`threebot update`, and remove its device with `threebot device remove`";
+the bot may know for good what it could read: change secrets and passwords that were sealed to it, seal what runs anew \
+with `threebot update`, and remove its device with `threebot device remove`";
 
 #[derive(Subcommand)]
 pub enum Bot {
@@ -46,7 +46,7 @@ Example:
     },
     /// Let an account manage your contracts no more; the contracts go on
     ///
-    /// What it could read it may know for good: change secrets that were sealed to it.
+    /// The bot may know for good what it could read: change secrets that were sealed to it.
     Remove {
         /// The bot's account, SS58
         #[arg(value_parser = parse_account)]
@@ -62,14 +62,8 @@ impl Bot {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        // Who was asked has read what a bot can.
-        let added = match &self {
-            Self::Add { account, .. } => Some(format!("{account} manages your contracts from now on")),
-            Self::Remove { .. } | Self::List => None,
-        };
         let bots = at.bots_of(session.account()?).await?;
-        let note = matches!(self, Self::Remove { .. }).then_some(KNOWN);
-        match self {
+        let (added, note) = match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
                     format!("{account} manages your contracts already; `threebot limits` changes limits");
@@ -88,29 +82,30 @@ impl Bot {
                 let mut calls = vec![RuntimeCall::Proxy(add(account))];
                 calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
                 session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
+                (Some(format!("{account} manages your contracts from now on")), None)
             }
             Self::Remove { account } => {
                 let (delegate, deploy) = (MultiAddress::Id(account), ProxyType::Deploy);
                 let remove = api::transactions().proxy().remove_proxy(delegate, deploy, 0);
                 session.submit("bot remove", &remove).await?;
+                (None, Some(KNOWN))
             }
-            Self::List => {}
-        }
+            Self::List => (None, None),
+        };
         let at = session.grid.finalized().await?;
         let (bots, limits) = (at.bots_of(session.account()?).await?, at.owner_limits(twin).await?);
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
         answer["note"] = json!(note);
-        let list = || {
-            let lines =
-                [note.map(ToOwned::to_owned), Some(text(&bots, &limits::text(&limits))), Some(rights.text())];
-            lines.into_iter().flatten().collect::<Vec<_>>().join(
-                "
-",
-            )
+        let list = format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text());
+        let told = match (added, note) {
+            // The question has told what the bot can do.
+            (Some(added), _) => added,
+            (None, Some(note)) => format!("{note}\n{list}"),
+            (None, None) => list,
         };
-        Ok(Answer::new(added.unwrap_or_else(list), answer))
+        Ok(Answer::new(told, answer))
     }
 }
 

@@ -258,7 +258,7 @@ impl Call {
 }
 
 impl Sent {
-    /// Who speaks; fails if the receiver is no twin.
+    /// The sender, once it is sure that the receiver is a twin.
     async fn known(&self, global: &Global) -> Result<Known> {
         let known = self.speaker.known(global).await?;
         let receiver = known.grid.finalized().await?.twin(self.to).await?;

@@ -157,8 +157,8 @@ impl Opening {
     /// The keys of this computer.
     pub fn keys(&self, device: Option<PublicKey>) -> Result<Keys> {
         let identity = self.identity.read()?.context(
-            "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package age makes \
-             one)",
+            "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package age \
+             makes one)",
         )?;
         let trusted = device.into_iter().chain(self.signed_by.iter().copied()).collect();
         Ok(Keys { identity, recipients: Vec::new(), trusted })

@@ -168,7 +168,7 @@ impl Update {
     }
 }
 
-/// What a contract is before its update.
+/// A contract before its update.
 struct Present {
     contract: ContractId,
     node: NodeId,
@@ -218,7 +218,7 @@ impl Present {
         ensure_ranges(at, twin, Some(self.contract), &next.networks.0).await
     }
 
-    /// What it costs to have a version with this rate.
+    /// The plan of an update to a version with this rate.
     async fn plan(&self, at: &GridAt, twin: TwinId, rate: UsdRate) -> Result<Plan> {
         let Self { contract, node, rates, .. } = self;
         let what = format!("update contract {contract} on node {node}");
@@ -229,7 +229,7 @@ impl Present {
         })
     }
 
-    /// Whether it is so already. Never, if it is sealed: no body is sealed to the same bytes twice.
+    /// Whether it runs this version already. Never, if it is sealed: no body is sealed to the same bytes twice.
     fn is(&self, body: &Body<Vec<u8>>, next: &Reservation, public_ips: u8) -> bool {
         let reserves_the_same = (self.resources, self.public_ips) == (next.resources, public_ips);
         self.body.as_ref() == Some(body) && self.pending.is_none() && reserves_the_same

@@ -41,8 +41,8 @@ impl Withdraw {
         let amount = self.amount.unwrap_or(most);
         if amount == 0 || amount > most {
             let text = format!(
-                "not enough credit: at most {} TFT of {} can be withdrawn now; the rest must pay for the next hour, and \
-                 for the minute until this is in a block",
+                "not enough credit: at most {} TFT of {} can be withdrawn now; the rest must pay for the next hour, \
+                 and for the minute until this is in a block",
                 format_tft(most),
                 format_tft(at.payer(twin).await?.credit)
             );

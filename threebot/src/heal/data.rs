@@ -34,7 +34,7 @@ pub type Times = BTreeMap<String, UnixSeconds>;
 
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
-    /// Those that there are.
+    /// All that are in the place.
     fn all(&self) -> impl Future<Output = Result<Saved>> + Send;
 
     /// Takes one of each volume of a contract; returns when.
@@ -77,7 +77,7 @@ impl<S: Snapshots> Jobs<S> {
         Self { snapshots, within: DONE_WITHIN, running: BTreeSet::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a job, unless it or too many others of its kind run; what is taken, with these commands.
+    /// Starts a job, unless it or too many others of its kind run. A snapshot is taken with the commands `around` it.
     pub fn start(&mut self, job: Job, around: Option<Around>) {
         let of_kind = self.running.iter().filter(|other| discriminant(*other) == discriminant(&job)).count();
         if of_kind >= MAX_JOBS || !self.running.insert(job) {

@@ -28,7 +28,8 @@ const NAME_LEEWAY: u64 = 3_600;
 const TRANSACTION_BLOCKS: u64 = 256;
 /// How old a snapshot is at most with which a contract leaves a node that drains, in seconds.
 const BEFORE_LEAVING: u64 = 3_600;
-/// How long a contract is left to the bot that has moved it, in seconds: two would stop and start its machines by turns.
+/// How long a contract is left to the bot that has moved it, in seconds: two bots would stop and start its machines in
+/// turn.
 const LEFT_TO_ITS_BOT: u64 = 900;
 const DAY: u64 = 24 * 3_600;
 
@@ -96,7 +97,7 @@ pub enum Release {
     Cancel,
     /// The chain has closed it: the name for it is taken.
     Name,
-    /// The same where somebody else has the name, and the owner has no other bot.
+    /// The chain has closed it and somebody else has the name, but the owner has no other bot.
     Alone,
 }
 
@@ -392,7 +393,8 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
     }
 }
 
-/// What is to be restored for other bots, which may not come back: what they have moved, and is said to get a snapshot.
+/// Restores for other bots, which may not come back: into contracts that they have moved and whose bodies name a
+/// snapshot.
 pub fn awaiting(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Job> {
     let job = |kept: &Kept| {
         let from = memory.awaited(kept).filter(|_| !memory.is_blind && !is_excluded(policy, kept))?;

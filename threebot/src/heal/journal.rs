@@ -24,6 +24,8 @@ const MOVES: &str = "moves";
 const SAID: &str = "said.json";
 const CHAIN: &str = "chain.json";
 const RESTORED: &str = "restored.json";
+/// Keeps other bots from the folder; it stays there.
+const LOCK: &str = "lock";
 const MESSAGES: &str = "messages.jsonl";
 /// Beyond this a new file is begun; the one before it is kept, too.
 const MAX_LOG_BYTES: u64 = 4 << 20;
@@ -95,7 +97,7 @@ pub struct Move {
     pub rate: UsdRate,
     /// Hash of the new contract's body, in hex.
     pub body_hash: String,
-    /// Whether nothing but the journal keeps it from being made twice.
+    /// Whether the journal alone prevents a second move of the same contract.
     pub is_alone: bool,
     /// The newest contract of which there was a copy before it.
     pub newest: ContractId,
@@ -128,18 +130,15 @@ pub struct Memory {
     pub copies: BTreeMap<ContractId, Kept>,
     /// By the old contract.
     pub moves: BTreeMap<ContractId, Move>,
-    /// It isn't kept: the place of snapshots has it.
+    /// Not kept in a file: the place of snapshots has them.
     pub snapshots: Saved,
-    /// Contracts that have what they were to get.
-    pub restored: BTreeSet<ContractId>,
-    /// Whether that isn't known, since their place hasn't answered yet.
+    /// Whether the place of snapshots hasn't answered yet, so that they aren't known.
     pub is_blind: bool,
+    /// Contracts whose volumes have their snapshots.
+    pub restored: BTreeSet<ContractId>,
     /// What was said last about each matter, so that it is said once.
     pub said: BTreeMap<String, String>,
 }
-
-/// The file that keeps other bots from a folder; it stays there.
-const LOCK_FILE: &str = "lock";
 
 impl Memory {
     /// The contracts that were moved one after the other until there was this one, newest first, itself included.
@@ -173,20 +172,21 @@ impl Memory {
         Some(LastSnapshot { contract: source, taken_at })
     }
 
-    /// The volumes of a contract that it doesn't have.
+    /// The volumes of a contract that no snapshot has.
     pub fn unsaved<'a>(&self, kept: &'a Kept) -> Vec<&'a str> {
         let saved = self.source_of(kept.contract).and_then(|source| self.snapshots.get(&source));
         let is_saved = |name: &&String| saved.is_some_and(|saved| saved.contains_key(*name));
         kept.volumes.iter().filter(|name| !is_saved(name)).map(String::as_str).collect()
     }
 
-    /// When the last snapshot of each of a contract's volumes was taken, that of the oldest one; `None` where one has none.
+    /// The oldest of the times at which the last snapshots of a contract's volumes were taken; `None` if a volume has
+    /// none.
     pub fn saved_at(&self, kept: &Kept) -> Option<UnixSeconds> {
         let saved = self.snapshots.get(&kept.contract)?;
         kept.volumes.iter().map(|name| saved.get(name).copied()).min().flatten()
     }
 
-    /// The snapshot that a contract of another bot's may not have yet: its body says so, and nothing else that it has.
+    /// The snapshot that a contract of another bot may still lack: its body names it, and no record has it restored.
     pub fn awaited(&self, kept: &Kept) -> Option<LastSnapshot> {
         let contract = kept.contract;
         let is_own = || self.moves.values().any(|it| it.new_contract() == Some(contract));
@@ -235,7 +235,7 @@ impl Journal {
     /// # Errors
     /// If no bot has ever used the folder, or a record is damaged.
     pub fn look(folder: &Path) -> Result<Self> {
-        if !folder.join(LOCK_FILE).exists() {
+        if !folder.join(LOCK).exists() {
             bail!("{} isn't the folder of a bot: name the --state of its `threebot heal`", folder.display());
         }
         let by_contract = |copy: CopyFile| (copy.kept.contract, copy.kept);
@@ -327,7 +327,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down that a contract has what it was to get.
+    /// Writes down that a contract's volumes have their snapshots.
     pub fn note_restored(&mut self, contract: ContractId) -> Result<()> {
         let Memory { copies, restored, .. } = &mut self.memory;
         restored.retain(|contract| copies.contains_key(contract));
@@ -391,7 +391,7 @@ impl Journal {
 
 fn lock(folder: &Path) -> Result<File> {
     create_private_folder(folder)?;
-    let file = folder.join(LOCK_FILE);
+    let file = folder.join(LOCK);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
     let lock = lock.with_context(|| format!("can't open {}", file.display()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {

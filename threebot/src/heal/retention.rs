@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use tfgrid_client::primitives::UnixSeconds;
 
 const DAY: u64 = 24 * 3_600;
-/// Seconds after which nobody takes a snapshot any more that began before the next one was there, and builds on the one
-/// before it: a stream lasts six hours at most.
+/// Seconds for which an old snapshot is kept after the next one: one that is being taken, for six hours at most, may
+/// build on it.
 const BUILT_ON: u64 = 7 * 3_600;
 
 /// How many snapshots of a volume are kept, beside the last one.
@@ -25,7 +25,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The ones of these that aren't kept any more, in the order of volumes and times that they are in.
+    /// Those that aren't kept any more, of snapshots in the order of volumes and times.
     pub fn past(self, all: &[Snapshot], now: UnixSeconds) -> Vec<&Snapshot> {
         let volumes = all.chunk_by(|one, next| one.workload == next.workload);
         volumes.flat_map(|all| self.past_of_volume(all, now)).collect()

@@ -70,12 +70,12 @@ async fn left_alone(disk: String) -> Option<Finding> {
     let name = format!("disk {disk}");
     let finding = match pool::signatures(&format!("/dev/{disk}")).await {
         Ok(held) if held.is_empty() => return None,
-        Ok(held) => Finding::note(
-            name,
-            format!(
-                "it holds data ({held}) that isn't the node's, and is left alone: the node takes blank disks only"
-            ),
-        ),
+        Ok(held) => {
+            let text = format!(
+                "it holds data of others ({held}), and is left alone: the node takes blank disks only"
+            );
+            Finding::note(name, text)
+        }
         Err(error) => Finding::note(name, format!("what it holds can't be read: {error:#}")),
     };
     Some(finding)

@@ -847,7 +847,7 @@ pub fn set_used(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a block device holds, in words; empty of a blank one.
+/// Types of the content of a block device; empty for a blank one.
 ///
 /// # Errors
 /// If it can't be read.
@@ -882,8 +882,8 @@ async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()>
         let label = run(&BLKID, &["--probe", "--output", "value", "--match-tag", "LABEL", name]).await;
         ensure!(
             label.is_ok_and(|label| label.trim() == LABEL),
-            "{name} holds data ({signatures}), which is never overwritten: name another disk, or if nothing on it is needed, run \
-             `wipefs --all {name}`"
+            "{name} holds data ({signatures}), which is never overwritten: name another disk, or if nothing on it is \
+             needed, run `wipefs --all {name}`"
         );
         holding.push(name);
     }

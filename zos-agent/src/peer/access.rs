@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may ask about which contract, and who about the node, as of the finalized head.
+//! Callers' rights to ask about contracts and about the node, as of the finalized head.
 
 use crate::chain::{Chain, Head, Snapshot};
 use futures::{StreamExt, stream};

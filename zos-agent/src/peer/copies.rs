@@ -75,8 +75,9 @@ impl Streams {
         reply.message(Message::Done {}).await
     }
 
-    /// Starts the program that copies, and returns it with what becomes readable once the machine has ended. It ends on
-    /// drop, also so that nothing is left in the machine's control groups, which are removed with it.
+    /// Starts the program that copies; returns it with a descriptor that becomes readable once the machine has ended.
+    /// The program ends on drop: nothing may be left in the machine's control groups, which are removed with the
+    /// machine.
     async fn copier(
         &self,
         sources: &Sources,
@@ -132,7 +133,7 @@ impl Streams {
     }
 }
 
-/// What becomes readable once this process has ended; `None` if it has.
+/// A descriptor that becomes readable once this process has ended; `None` if it has.
 fn ends(process: &Process) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(process.pid.try_into().ok()?)?, PidfdFlags::empty()).ok()
 }
@@ -184,7 +185,7 @@ async fn feed(mut receive: RecvStream, input: Option<ChildStdin>, passed: &Passe
 async fn ended(copier: &mut Child) -> Result<(), Failed> {
     let mut why = Vec::new();
     if let Some(errors) = copier.stderr.take() {
-        // What can't be read is missing.
+        // A message that can't be read is cut off.
         drop(errors.take(ERROR_BYTES).read_to_end(&mut why).await);
     }
     let status = copier.wait().await.map_err(|error| broken(Error::from(error).into()))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the farmer sees of the node itself.
+//! Answers to the farmer about the node itself.
 
 use super::serve::{Reply, Sources, failed};
 use crate::{
@@ -28,7 +28,7 @@ pub struct Own {
     pub node: NodeId,
     /// Its key for reports.
     pub key: PublicKey,
-    /// What it has on its machine.
+    /// Its data folder, storage pool and engine.
     pub place: Place,
     /// Its state.
     pub store: Store,

@@ -65,7 +65,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const UDP_IDLE: Duration = Duration::from_secs(60);
 /// A forwarded TCP connection, a program or a copy without a byte in either direction for so long ends.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(3_600);
-/// Programs of a contract, those that copy too, that are started at once, and how soon each of the next ones may follow.
+/// Programs of a contract, copies included, that are started at once, and how soon each of the next ones may follow.
 const PROGRAMS_AT_ONCE: u32 = 20;
 const PROGRAM_EVERY: Duration = Duration::from_millis(100);
 /// Frames of input that wait until a program reads: 2 MiB at most.

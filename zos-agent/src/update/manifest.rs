@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a channel offers, signed by the key of the boot image that runs (`docs/IMAGE.md`, Updates).
+//! The image that a channel offers, signed by the key of the boot image that runs (`docs/IMAGE.md`, Updates).
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rustix::fs::{Advice, fadvise};
@@ -59,10 +59,10 @@ impl Manifest {
     /// Reads an image from its medium.
     ///
     /// # Errors
-    /// If it isn't the one that is meant.
+    /// If it can't be read, or isn't the one of this manifest.
     pub fn check(&self, image: &Path) -> Result<()> {
         let mut file = File::open(image).with_context(|| format!("can't read {}", image.display()))?;
-        // Otherwise it is read from memory.
+        // So that the bytes come from the medium, not from memory.
         fadvise(&file, 0, None, Advice::DontNeed)?;
         let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
         loop {
@@ -77,7 +77,7 @@ impl Manifest {
     }
 }
 
-/// That of `openssl dgst -sha256 -sign`.
+/// The algorithm of `openssl dgst -sha256 -sign` with an RSA key.
 fn algorithm() -> Result<&'static dyn SignatureVerificationAlgorithm> {
     let known = ring::default_provider().signature_verification_algorithms.mapping;
     let found = known.iter().find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256);

@@ -131,7 +131,7 @@ impl Medium {
         self.sync()
     }
 
-    /// One that is empty was cut off when it was written: the boot loader doesn't take it, either.
+    /// Without empty ones, which a power cut left when they were written: the boot loader ignores them, too.
     fn entries(&self) -> Result<Vec<Entry>> {
         let is_whole = |name: &String| {
             fs::metadata(self.0.join(ENTRIES).join(name)).is_ok_and(|metadata| metadata.len() > 0)
@@ -149,7 +149,7 @@ impl Medium {
         Ok(found.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 
-    /// What is written is on the medium afterwards, and all before it.
+    /// Writes a file; returns once it and all earlier ones are on the medium.
     fn write(&self, name: &str, content: &str) -> Result<()> {
         let written = File::create(self.0.join(name)).and_then(|mut file| file.write_all(content.as_bytes()));
         written.with_context(|| format!("can't write {name}"))?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Updates of the boot image: a newer one of the farmer's channel is put beside the one that runs, and tried once. It
-//! is kept if its agent passes the self-test and follows the chain; otherwise the machine starts anew, with the old one.
+//! Updates of the boot image: a newer image of the farmer's channel is put beside the one that runs, and tried once. It
+//! is kept if its agent passes the self-test and follows the chain; otherwise the machine starts anew with the old one.
 
 mod channel;
 mod manifest;
@@ -25,7 +25,7 @@ use tfgrid_client::units::parse_duration;
 use tokio::{fs::File, sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
-/// Folder of the image for what it is. `make image` writes it.
+/// Folder in which `make image` writes release, number and key of the image.
 const IMAGE: &str = "etc/zos";
 /// There while the image has to prove itself (`zos-init`).
 const TRIAL: &str = "/run/zos-boot/trial";
@@ -43,8 +43,8 @@ pub struct UpdateArgs {
     /// Nothing of it is used that isn't signed by the key of the image that runs. It is looked at once an hour.
     #[arg(long, env = "ZOS_CHANNEL", value_name = "URL")]
     pub channel: Option<Channel>,
-    /// The longest that an update waits for the node to be empty, as its start stops workloads for a minute or two. Each
-    /// node takes a time within it at random
+    /// Longest time for which an update waits for the node to be empty; each node draws its own within it. The start
+    /// stops workloads for a minute or two
     #[arg(long, env = "ZOS_UPDATE_WITHIN", value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     pub update_within: Duration,
 }
@@ -107,7 +107,7 @@ impl Updater {
     /// # Errors
     /// [`StartAnew`] if it is.
     pub async fn run(mut self) -> Result<()> {
-        // With that, the self-test has passed and the chain is followed: the next image can be had.
+        // Then the self-test has passed and the chain is followed, so this image can be updated.
         if self.snapshots.wait_for(is_followed).await.is_err() {
             return Ok(());
         }
@@ -263,20 +263,20 @@ mod tests {
         UpdateArgs { channel, update_within: Duration::ZERO }
     }
 
-    /// That of a machine that runs image 1.
+    /// The updater of a machine that runs image 1.
     fn updater() -> Updater {
         let (snapshots, observed) = (watch::channel(None).1, watch::channel(Arc::default()).1);
         Updater { args: args(None), snapshots, observed, running: 1, key: key() }
     }
 
-    /// What the chain says of a node without contracts.
+    /// A snapshot of the chain without contracts on the node.
     fn empty(age: HeadAge) -> Arc<Snapshot> {
         let head = Head { number: 1, hash: [1; 32], timestamp_ms: 0 };
         let (limits, contracts) = (FakeChain::new().limits, BTreeMap::new());
         Arc::new(Snapshot { head, age, contracts, limits, grants: Default::default() })
     }
 
-    /// What becomes of an update to what a channel has.
+    /// Puts the image of a channel on the medium.
     async fn update(medium: &Medium, manifest: Vec<u8>, image: &[u8]) -> Result<()> {
         let manifest = Manifest::verify(&manifest, &key())?;
         let files = BTreeMap::from([(manifest.image(), image.to_vec())]);

@@ -172,7 +172,7 @@ async fn paths_that_lead_out_of_a_machine_stay_in_it() {
         );
         assert_eq!(fs::read_to_string(secret.path()).unwrap(), "of the host");
     }
-    // What runs there sees no process of the copy, by which it could reach the host's files.
+    // Programs in the machine see no process of the copy, by which they could reach the host's files.
     let begun = begun(&desk, &peer).await;
     let seen = desk.host.exec(&desk.machine, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").unwrap();
     assert!(!seen.contains("--first-user"), "{seen}");

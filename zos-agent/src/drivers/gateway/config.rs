@@ -65,8 +65,8 @@ const PLAIN: &str = r#"
     http-request return status 404 content-type text/plain string "No site has this name here.\n"
 "#;
 
-/// Port 443, before TLS is ended or passed through. Of a connection that is passed through and comes back, as from another
-/// gateway, the client's random number is here already.
+/// Port 443, before TLS is ended or passed through. The random number of a client (32 bytes) tells its connections
+/// apart: one that is passed through and comes back, such as by another gateway, has a number that is here already.
 const TLS: &str = r#"
     tcp-request connection track-sc2 src,ipmask(32,64) table sources
     tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }
@@ -89,8 +89,18 @@ const TLS: &str = r#"
     default_backend terminate
 "#;
 
-/// HTTP, after TLS is ended, first: a request whose body doesn't say its length goes through a listener that counts, whose
-/// cost others don't have. Over HTTP/2, only what comes says whether a `GET` has a body.
+/// What is counted: by site, by visitor, and by the random number of a TLS client.
+const TABLES: &str = r"
+backend limits from raw
+    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)
+backend sources from raw
+    stick-table type ipv6 size 100k expire 1m store conn_cur
+backend hellos from raw
+    stick-table type binary len 32 size 20k expire 1m store conn_cur
+";
+
+/// HTTP, after TLS is ended, first: a request that doesn't state the length of its body goes through a listener that
+/// counts, and only such a request pays for that. Over HTTP/2, a `GET` may have a body that its head doesn't announce.
 const MEASURED: &str = r#"
     acl is_sized req.hdr(content-length) -m found
     acl is_read method GET HEAD
@@ -101,7 +111,7 @@ const MEASURED: &str = r#"
     http-request allow if { var(txn.backend) -m found }
 "#;
 
-/// What counts bodies and ends requests with too long ones, in Lua: rules of HAProxy see a body's first bytes alone.
+/// Lua that counts bodies and ends requests whose bodies are too long: rules of HAProxy see a body's first bytes alone.
 pub const COUNTING: &str = r"local Limit = { flags = filter.FLT_CFG_FL_HTX }
 Limit.__index = Limit
 
@@ -197,7 +207,7 @@ impl Files {
         self.run.join("challenges.map")
     }
 
-    /// What counts the bytes of bodies.
+    /// The file of [`COUNTING`].
     pub fn counting(&self) -> PathBuf {
         self.run.join("counting.lua")
     }
@@ -258,7 +268,8 @@ impl Structure {
         };
         let certificate = files.certificate(&self.default);
         let mut text = format!(
-            "global\n    description {hash}\n    stats socket {} mode 600 level admin expose-fd listeners\n    chroot {}\n    lua-load-per-thread {}{GLOBAL}",
+            "global\n    description {hash}\n    stats socket {} mode 600 level admin expose-fd listeners\n    \
+             chroot {}\n    lua-load-per-thread {}{GLOBAL}",
             files.socket().display(),
             files.empty().display(),
             files.counting().display(),
@@ -266,7 +277,13 @@ impl Structure {
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check maxconn 0\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nbackend hellos from raw\n    stick-table type binary len 32 size 20k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}backend counted from front\n    timeout server 2h\n    server web abns@{behind}-counted send-proxy-v2 proto h2 no-check maxconn 0\nfrontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    filter lua.body_limit{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    \
+             server web abns@{behind} send-proxy-v2 no-check maxconn 0{TABLES}frontend web from front\n    \
+             bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{MEASURED}{}\
+             backend counted from front\n    timeout server 2h\n    \
+             server web abns@{behind}-counted send-proxy-v2 proto h2 no-check maxconn 0\n\
+             frontend counted from front\n    bind abns@{behind}-counted accept-proxy proto h2\n    \
+             filter lua.body_limit{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),

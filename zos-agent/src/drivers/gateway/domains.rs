@@ -109,8 +109,8 @@ impl Domains {
         self.known.retain(|domain, _| wanted.contains_key(domain));
     }
 
-    /// Notes an answer for these twins; returns whether it is another one than before. Where name servers fail, the last good
-    /// one stays: a site isn't taken down for it.
+    /// Notes an answer for these twins; returns whether it differs from the one before. Where name servers fail, the
+    /// last good one stays: a site isn't taken down for it.
     pub fn note(
         &mut self,
         domain: &str,

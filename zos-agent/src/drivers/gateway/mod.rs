@@ -628,7 +628,7 @@ impl Gateway {
         }
     }
 
-    /// Processes of earlier reloads, which have some connections left; beside them are a master and the one that serves.
+    /// Number of processes of earlier reloads that have connections left, without the master and the one that serves.
     fn old_proxies(&self) -> usize {
         self.daemon.count().saturating_sub(2)
     }
@@ -705,7 +705,7 @@ impl Gateway {
         let unread = || format!("can't read {}", file.display());
         let is_new = !there.contains(&file);
         let found = fs::metadata(&file).with_context(unread)?;
-        // Whoever writes one replaces its file.
+        // A certificate that changes gets a new file.
         let found = (found.ino(), found.mtime(), found.mtime_nsec());
         if is_new || state.given.get(host) != Some(&found) {
             let pem = fs::read_to_string(&file).with_context(unread)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the owner of a contract does with its machines from elsewhere: output and programs.
 //!
-//! Files are copied by a program that enters the machine (`inside`): the engine's own copies mount and unpack on paths that
-//! the machine can change meanwhile, and nothing else can be done with the machine while they last.
+//! Files are copied by a program that enters the machine (`inside`): the engine's own copies mount and unpack on paths
+//! that the machine can change meanwhile, and nothing else can be done with the machine while they last.
 
 use super::{Connection, DockerMachines, DriverError, WorkloadId, failure};
 use anyhow::{Context, Error, ensure};

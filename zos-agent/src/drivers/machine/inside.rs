@@ -96,8 +96,7 @@ fn enter(args: &CopyArgs) -> Result<()> {
         | ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::NETWORK
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION;
-    // It fails where the process has ended: so what was read before is of that process, and not of a later one with its
-    // number.
+    // It fails if the process has ended: so what was read above is about this process, not a later one with its number.
     move_into_thread_name_spaces(machine.as_fd(), spaces).context("can't enter the machine")?;
     let ids = Ids { first: args.first_user };
     become_user(ids.inside(owner.uid()), ids.inside(owner.gid()))
