@@ -194,7 +194,10 @@ async fn limits_come_back_after_quotas_were_switched_off() {
         assert_eq!(write("much", 33), Err(ErrorKind::QuotaExceeded), "after {words}");
         fs::remove_file(folder.join("much")).unwrap();
     }
-    setxattr(&folder, "trusted.zos.limits", b"257 x", XattrFlags::REPLACE).unwrap();
+    let damaged = on_hdd(16);
+    volumes.ensure(&damaged).await.unwrap();
+    let folder = volumes.folder(&damaged.id).await.unwrap();
+    setxattr(folder, "trusted.zos.limits", b"257 x", XattrFlags::REPLACE).unwrap();
     let error = hdd.restore_limits().await.unwrap_err().to_string();
     assert!(error.contains("are unreadable"), "{error}");
 }
