@@ -180,11 +180,7 @@ impl Agent {
 
     /// Memory that it has, in MiB.
     pub fn memory_mib(&self) -> Result<u64> {
-        let pid = self.pid().context("the agent doesn't run")?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
-        let kib: u64 = resident.context("the agent has ended")?.parse()?;
-        Ok(kib / 1024)
+        self.process.as_ref().context("the agent doesn't run")?.memory_mib("VmRSS")
     }
 
     /// The log of all its starts.

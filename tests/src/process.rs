@@ -12,6 +12,12 @@ use std::{
 
 const TERM_LIMIT: Duration = Duration::from_secs(15);
 const LINES_SHOWN: usize = 15;
+/// Positions of times in `/proc/<pid>/stat`.
+const USER_TIME: usize = 14;
+const SYSTEM_TIME: usize = 15;
+const START_TIME: usize = 22;
+/// How many of their units are a second.
+const TICKS: f64 = 100.0;
 
 /// A long-running process of a run. Its output goes to a log file. Dropping this doesn't end it: the run's
 /// cleaner does, which finds the process by its pid file and keeps the order.
@@ -42,6 +48,20 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its memory in MiB, by its name in `/proc/<pid>/status`: `VmRSS` is what it has now, `VmHWM` the most that it had.
+    pub fn memory_mib(&self, name: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.with_context(|| format!("{} has ended", self.name))?.parse::<u64>()? / 1_024)
+    }
+
+    /// Processor time that it has used.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let ticks = stat(self.id(), USER_TIME)? + stat(self.id(), SYSTEM_TIME)?;
+        Ok(ticks as f64 / TICKS)
     }
 
     /// The output of all its starts in this run.
@@ -87,8 +107,15 @@ impl Process {
 
 /// Pid and start time. A pid alone may belong to another process later.
 fn identity(pid: u32) -> Result<String> {
+    Ok(format!("{pid} {}\n", stat(pid, START_TIME)?))
+}
+
+/// A number of `/proc/<pid>/stat`, by its position there as proc(5) counts.
+fn stat(pid: u32, position: usize) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may have spaces; the third field follows it.
     let after_name = stat.rsplit(") ").next().unwrap_or_default();
-    let started = after_name.split(' ').nth(19).context("/proc/<pid>/stat has no start time")?;
-    Ok(format!("{pid} {started}\n"))
+    let field = after_name.split(' ').nth(position - 3);
+    let field = field.with_context(|| format!("/proc/{pid}/stat has no field {position}"))?;
+    Ok(field.parse()?)
 }

@@ -6,14 +6,13 @@ use crate::{
     keyring::{KeyFile, Keyring, is_key_name},
     output::warn,
     team::{self, Signed},
-    time::{exact_moment, stretch},
+    time::{exact_moment, now, stretch},
 };
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
@@ -93,8 +92,7 @@ impl Session {
     pub async fn anonymous(global: &Global) -> Result<Self> {
         let grid = GridClient::connect(&global.chain).await?;
         let head_ms = grid.finalized().await?.timestamp_ms().await?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        if let Some(difference) = clocks_differ(head_ms / 1_000, now) {
+        if let Some(difference) = clocks_differ(head_ms / 1_000, now()) {
             warn(&difference, global.json);
         }
         Ok(Self { grid, key: None, team: None, chain: global.chain.clone(), json: global.json })

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Times as people read them.
+//! The time now, and times as people read them.
 
+use std::time::SystemTime;
 use tfgrid_client::primitives::UnixSeconds;
 
 const DAY: u64 = 86_400;
 /// Shorter times are told in seconds.
 const TWO_MINUTES: u64 = 120;
+
+/// By this computer's clock.
+pub fn now() -> UnixSeconds {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
 
 /// `2026-11-24 08:00 UTC`
 pub fn moment(at: UnixSeconds) -> String {

@@ -33,8 +33,6 @@ const SILENT_WITHIN: Duration = Duration::from_secs(300);
 const MOVED_WITHIN: Duration = Duration::from_secs(600);
 /// Time for which a node must be offline, by the policy, before its contracts are moved.
 const OFFLINE: Duration = Duration::from_secs(1);
-/// Ticks of a process's times in a second, as Linux shows them.
-const TICKS: f64 = 100.0;
 
 fn main() -> Result<()> {
     if asks_for_help(HELP) {
@@ -119,14 +117,14 @@ impl Bot {
 
     /// Measures it while nothing happens.
     fn rests(&self, lasts: Duration) -> Result<()> {
-        let (begun, before) = (Instant::now(), self.cpu_seconds()?);
+        let (begun, before) = (Instant::now(), self.process.cpu_seconds()?);
         sleep(lasts);
-        let share = 100.0 * (self.cpu_seconds()? - before) / begun.elapsed().as_secs_f64();
+        let share = 100.0 * (self.process.cpu_seconds()? - before) / begun.elapsed().as_secs_f64();
         println!(
             "| processor at rest with {} contracts | {share:.2} % of a core | < 1 % |",
             RENTED * EACH + LOST
         );
-        println!("| most memory until then | {} MiB | ≤ 100 MiB |", self.most_memory_mib()?);
+        println!("| most memory until then | {} MiB | ≤ 100 MiB |", self.process.memory_mib("VmHWM")?);
         Ok(())
     }
 
@@ -147,23 +145,7 @@ impl Bot {
         println!(
             "| {LOST} contracts of a silent node moved, after the policy's wait | {seconds:.0} s | 60 s |"
         );
-        println!("| most memory | {} MiB | |", self.most_memory_mib()?);
+        println!("| most memory | {} MiB | |", self.process.memory_mib("VmHWM")?);
         Ok(())
-    }
-
-    /// Time that it has had on processors.
-    fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let after_name = stat.rsplit(") ").next().unwrap_or_default();
-        // `utime` and `stime`, fields 14 and 15; the first one here is field 3.
-        let times = after_name.split(' ').skip(11).take(2).map(str::parse::<u64>);
-        Ok(times.sum::<Result<u64, _>>()? as f64 / TICKS)
-    }
-
-    fn most_memory_mib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).context("the bot has ended")?;
-        Ok(kib.parse::<u64>()? / 1_024)
     }
 }

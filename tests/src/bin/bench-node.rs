@@ -206,13 +206,8 @@ impl Node {
 
     /// What it has in memory now, and the most that it had.
     fn memory(&self) -> Result<String> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let mib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|line| line.split_whitespace().next());
-            anyhow::Ok(kib.with_context(|| format!("no {name}"))?.parse::<u64>()? / 1024)
-        };
-        Ok(format!("{} MiB (most {} MiB)", mib("VmRSS:")?, mib("VmHWM:")?))
+        let (now, most) = (self.process.memory_mib("VmRSS")?, self.process.memory_mib("VmHWM")?);
+        Ok(format!("{now} MiB (most {most} MiB)"))
     }
 }
 

@@ -11,15 +11,13 @@ use crate::{
     output::{Answer, counted, message},
     sealing::Identity,
     session::read_key,
-    time::moment,
+    time::{moment, now},
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet, future::pending, net::SocketAddr, path::PathBuf, time::Duration, time::SystemTime,
-};
+use std::{collections::BTreeSet, future::pending, net::SocketAddr, path::PathBuf, time::Duration};
 use tfgrid_client::units::format_usd;
 use tokio::time::sleep;
 
@@ -158,8 +156,7 @@ async fn keep_healing(mut healer: Healer<Volumes>, mut chain: Chain, metrics: Me
         chain.disconnect();
         metrics.chain_up.set(0);
         if told.len() < MAX_TOLD && told.insert(message(&error)) {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-            healer.trouble(now, &error)?;
+            healer.trouble(now(), &error)?;
         }
         sleep(AGAIN_AFTER).await;
     }

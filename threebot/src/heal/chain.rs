@@ -13,13 +13,14 @@ use crate::{
     output::message,
     session::DevelopmentKey,
     source::Source,
+    time::now,
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter::repeat_n,
     path::PathBuf,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use subxt::{transactions::StaticPayload, utils::MultiAddress};
 use tfgrid_client::{
@@ -147,8 +148,7 @@ impl Chain {
         }
         let heads = grid.follow().await?;
         let at = grid.finalized().await?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let behind = now.saturating_sub(at.timestamp_ms().await? / 1_000);
+        let behind = now().saturating_sub(at.timestamp_ms().await? / 1_000);
         ensure!(behind <= MAX_BEHIND, "the chain at {url} is more than {MAX_BEHIND} s behind");
         let twin = self.twin;
         let owner = at.twin_account(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;

@@ -5,12 +5,13 @@ use super::{Retention, Saved, Schedule};
 use crate::{
     peer::connected,
     snapshot::{Around, Keys, Place, Snapshot, list, remove, restore, start_all, take},
+    time::now,
 };
 use anyhow::{Context, Result, anyhow, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tfgrid_client::{
     GridAt, GridClient,
@@ -229,10 +230,6 @@ impl Snapshots for Volumes {
 fn last_of_each(all: Vec<Snapshot>, now: UnixSeconds) -> BTreeMap<String, Snapshot> {
     let all = all.into_iter().filter(|it| has_come(it, now));
     all.map(|snapshot| (snapshot.workload.clone(), snapshot)).collect()
-}
-
-fn now() -> UnixSeconds {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 /// Whether a snapshot's time has come: one of a clock that was ahead would be the last one until then.
