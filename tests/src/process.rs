@@ -50,7 +50,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Its memory in MiB, by its name in `/proc/<pid>/status`: `VmRSS` is what it has now, `VmHWM` the most that it had.
+    /// Its memory in MiB, by a name of `/proc/<pid>/status`: `VmRSS` is what it has now, `VmHWM` the most that it had.
     pub fn memory_mib(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -12,14 +12,14 @@ use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 use tfgrid_client::{primitives::Balance, units::format_tft};
 
-/// A question that nobody can answer.
+/// A question without a terminal to ask on.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing was done: there is no terminal to ask on, and --yes goes ahead without a question")]
 pub struct NobodyToAsk;
 
 #[derive(Args)]
 pub struct Consent {
-    /// Go ahead without a question, as --json does; needed where no terminal is
+    /// Go ahead without a question, as --json does; needed where there is no terminal
     #[arg(short, long)]
     pub yes: bool,
 }

@@ -25,7 +25,7 @@ use tfgrid_client::{
     units::parse_duration,
 };
 
-/// Ask your node how it fares: what its agent finds of itself and its machine, and its last warnings
+/// Ask your node for its state: findings about agent and machine, and the last warnings
 ///
 /// It is asked with the key of this device, which must be one of the twin that owns the farm.
 #[derive(Args)]
@@ -62,7 +62,7 @@ fn line(LogLine { at_ms, level, text }: &LogLine) -> String {
     format!("{}  {level:<5} {text}", exact_moment(at_ms / 1_000))
 }
 
-/// Show what your node's agent writes to its log, without anything of tenants
+/// Show your node's log, without anything of tenants
 ///
 /// The node keeps the last 2,000 lines since its agent was started. It is asked with the key of this device, which must
 /// be one of the twin that owns the farm.

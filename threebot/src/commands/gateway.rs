@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub enum Gateway {
-    /// List the nodes that publish sites, with the domains under which names are: `node find --gateway`
+    /// List the nodes that publish sites, with the domains of their names; as `node find --gateway`
     List(Nodes),
 }
 

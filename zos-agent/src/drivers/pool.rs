@@ -53,8 +53,8 @@ const LABEL: &str = "zos-pool";
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 /// Extended attribute of a complete subvolume: its id. Only the host's root can set it.
 const ID_ATTRIBUTE: &str = "trusted.zos.id";
-/// Extended attribute of a subvolume with limits: its id and these, since the kernel forgets them when quotas are switched
-/// off.
+/// Extended attribute of a subvolume with limits: its id and the limits, since the kernel forgets them when quotas are
+/// switched off.
 const LIMITS_ATTRIBUTE: &str = "trusted.zos.limits";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
@@ -64,8 +64,8 @@ const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 const MIN_IMAGE_SHARE: u64 = 2 * GIB;
 /// The reserve is a twentieth of the pool, but at least this much.
 const MIN_RESERVE: u64 = 512 * MIB;
-/// Limit for the kernel to count what the pool holds, after which machines start though it still counts. An observation
-/// waits for it.
+/// Limit for the kernel to count what the pool holds: observations wait for that, and machines start after it even if
+/// the kernel still counts.
 const COUNTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where the pool is.
@@ -616,8 +616,8 @@ impl Pool {
         count_always(&self.qgroups())
     }
 
-    /// Puts limits back that the kernel has forgotten since quotas were switched off: the engine does that when it ends and
-    /// no machine runs.
+    /// Puts limits back that the kernel has forgotten since quotas were switched off: the engine does that when it ends
+    /// and no machine runs.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -764,12 +764,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Limits a subvolume, which remembers it.
+    /// Limits a subvolume, which remembers the limits.
     async fn limit(&self, path: &Path, limits: &Limits) -> Result<()> {
         let value = limits.to_string();
         let remember = || setxattr(path, LIMITS_ATTRIBUTE, value.as_bytes(), XattrFlags::empty());
         match remember() {
-            // It is full.
+            // A full subvolume takes no attribute.
             Err(rustix::io::Errno::DQUOT) => {
                 run(&BTRFS, &["qgroup", "limit", "none", text(path)?]).await?;
                 remember()?;
@@ -779,7 +779,7 @@ impl Pool {
         self.set_limits(limits).await
     }
 
-    /// Tells the kernel.
+    /// Tells the kernel the limits.
     async fn set_limits(&self, limits: &Limits) -> Result<()> {
         let (group, root) = (format!("0/{}", limits.id), text(&self.root)?);
         if limits.exclusive > 0 {
@@ -943,7 +943,7 @@ impl fmt::Display for Limits {
     }
 }
 
-/// Those that the subvolume remembers.
+/// The limits that the subvolume remembers.
 fn limits(path: &Path) -> Result<Option<Limits>> {
     let Some(text) = attribute(path, LIMITS_ATTRIBUTE)? else { return Ok(None) };
     let parse = || {
@@ -957,7 +957,7 @@ fn limits(path: &Path) -> Result<Option<Limits>> {
 
 /// An extended attribute, `None` if there is none.
 fn attribute(path: &Path, name: &str) -> Result<Option<String>> {
-    // Three numbers.
+    // Room for three numbers of 20 digits.
     let mut value = [0; 64];
     match getxattr(path, name, &mut value) {
         Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).into_owned())),
