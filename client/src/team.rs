@@ -46,7 +46,7 @@ pub struct Team {
 pub enum TeamError {
     #[error("a team has 2 to {MAX_SIGNATORIES} signatories, and these are {0}")]
     Size(usize),
-    #[error("{1} of a team of {0} can't be those who must sign: at least 2 do, and at most all")]
+    #[error("a team of {0} can require 2 to {0} signatures, not {1}")]
     Threshold(usize, u16),
     #[error("the signatory {0} is named twice")]
     Twice(AccountId32),
@@ -341,8 +341,8 @@ mod tests {
         let why = |signatories, threshold| Team::new(signatories, threshold).unwrap_err().to_string();
         assert!(why(accounts(1), 1).contains("2 to 32 signatories"));
         assert!(why(accounts(33), 2).contains("these are 33"));
-        assert!(why(accounts(3), 4).starts_with("4 of a team of 3 can't be"));
-        assert!(why(accounts(3), 1).starts_with("1 of a team of 3 can't be"));
+        assert!(why(accounts(3), 4).ends_with("2 to 3 signatures, not 4"));
+        assert!(why(accounts(3), 1).ends_with("not 1"));
         assert!(why([accounts(2), accounts(1)].concat(), 2).contains("is named twice"));
     }
 

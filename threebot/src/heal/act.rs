@@ -254,8 +254,8 @@ impl<S: Snapshots> Healer<S> {
                 (_, Err(error)) => {
                     self.put_off(contract, now);
                     let what = match job {
-                        Job::Take(_) => "a snapshot failed of",
-                        Job::Restore { .. } => "nothing was restored into",
+                        Job::Take(_) => "can't take a snapshot of",
+                        Job::Restore { .. } => "can't restore a snapshot into",
                     };
                     self.tell(
                         now,
@@ -348,7 +348,7 @@ impl<S: Snapshots> Healer<S> {
             return Ok(());
         }
         let text =
-            format!("contract {old} is moved without what is in its volumes {empty}: there is no snapshot");
+            format!("contract {old} is moved with empty volumes, of which there is no snapshot: {empty}");
         self.tell(seen.now, "empty", Some(old), text)
     }
 

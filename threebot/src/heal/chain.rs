@@ -291,8 +291,8 @@ impl Chain {
         let bots = at.bots_of(self.link()?.owner).await?;
         ensure!(
             bots.len() == 1,
-            "somebody has the name {name}, with contract {other}, by which {} bots would know who moves it: deploy it \
-             anew, or let it be moved by one bot alone",
+            "contract {other} of somebody else has the name {name}, without which {} bots can't agree who moves it: \
+             deploy it anew, or let one bot alone move it",
             bots.len()
         );
         Ok(true)
@@ -531,7 +531,7 @@ fn resealed(
         text.extend(repeat_n(b' ', number.min(MAX_BODY_BYTES.saturating_sub(text.len()))));
         Ok(Body::Plain(text))
     };
-    // One that is too long with it is moved without.
+    // A body that would be too long is moved without `replaces`.
     with(Some(replaces)).or_else(|_| with(None))
 }
 
