@@ -19,6 +19,8 @@ const MAX_PAGE_BYTES: u64 = 16 << 20;
 const MAX_NAMES: usize = 4_000_000;
 /// Limit of what is read of an error.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// The longest code of one that is told.
+const MAX_CODE_BYTES: usize = 64;
 
 /// A bucket, and the beginning of the names of what is kept there.
 pub struct Bucket {
@@ -125,8 +127,9 @@ fn ensure_done(answer: &mut Response<Body>) -> Result<()> {
     }
     let said = answer.body_mut().with_config().limit(MAX_ERROR_BYTES).read_to_string().unwrap_or_default();
     let code = said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    let code =
-        code.map(|(code, _)| code).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let is_code =
+        |code: &&str| code.len() <= MAX_CODE_BYTES && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let code = code.map(|(code, _)| code).filter(is_code);
     let code = code.unwrap_or("without a code");
     let advice = match status {
         _ if code == "NoSuchBucket" => "is the bucket's name right?",
