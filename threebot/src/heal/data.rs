@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes_that_a_node_has_yet_to_see_are_not_taken_as_restored() {
+    fn volumes_that_no_node_has_seen_yet_are_not_restored() {
         let snapshot = |name: &str| -> Snapshot { format!("7/{name}/20261120T060000000Z").parse().unwrap() };
         let snapshots: BTreeMap<String, Snapshot> =
             ["cache", "data", "old"].map(|name| (name.to_owned(), snapshot(name))).into();
