@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
-//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
+//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC, 2 cores, 24 GiB.
 //! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
@@ -23,34 +23,34 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn set_price() -> Weight {
-        Weight::from_parts(9_865_000, 127).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(8_903_000, 127).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn set_bounds() -> Weight {
-        Weight::from_parts(8_252_000, 125).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(7_191_000, 125).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn on_timestamp_set() -> Weight {
-        Weight::from_parts(3_625_000, 125).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(3_255_000, 125).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn on_poll() -> Weight {
-        Weight::from_parts(8_092_000, 244).saturating_add(DbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(7_180_000, 244).saturating_add(DbWeight::get().reads_writes(3, 1))
     }
 
     fn record_day() -> Weight {
-        Weight::from_parts(7_221_000, 125).saturating_add(DbWeight::get().reads_writes(1, 3))
+        Weight::from_parts(7_031_000, 125).saturating_add(DbWeight::get().reads_writes(1, 3))
     }
 
     fn ask_feed() -> Weight {
-        Weight::from_parts(90_635_000, 2_365).saturating_add(DbWeight::get().reads_writes(22, 2))
+        Weight::from_parts(85_506_000, 2_365).saturating_add(DbWeight::get().reads_writes(22, 2))
     }
 
     fn next_deadline() -> Weight {
-        Weight::from_parts(3_055_000, 114).saturating_add(DbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(2_865_000, 114).saturating_add(DbWeight::get().reads_writes(1, 0))
     }
 
     fn serve_deadline() -> Weight {
-        Weight::from_parts(2_844_000, 0).saturating_add(DbWeight::get().reads_writes(0, 2))
+        Weight::from_parts(2_825_000, 0).saturating_add(DbWeight::get().reads_writes(0, 2))
     }
 }

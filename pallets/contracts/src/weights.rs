@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
-//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
+//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC, 2 cores, 24 GiB.
 //! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
@@ -40,123 +40,132 @@ pub trait WeightInfo {
 }
 
 impl WeightInfo for () {
-    fn create_node_contract(_b: u32, n: u32, _i: u32) -> Weight {
-        Weight::from_parts(476_965_424, 4_945)
-            .saturating_add(DbWeight::get().reads_writes(56, 50))
-            .saturating_add(DbWeight::get().reads_writes(0, 1).saturating_mul(n.into()))
+    fn create_node_contract(b: u32, n: u32, i: u32) -> Weight {
+        Weight::from_parts(224_293_490, 3_903)
+            .saturating_add(Weight::from_parts(3_590, 0).saturating_mul(b.into()))
+            .saturating_add(Weight::from_parts(21_537_565, 90).saturating_mul(n.into()))
+            .saturating_add(Weight::from_parts(8_368_050, 65).saturating_mul(i.into()))
+            .saturating_add(DbWeight::get().reads_writes(24, 18))
+            .saturating_add(DbWeight::get().reads_writes(2, 2).saturating_mul(n.into()))
+            .saturating_add(DbWeight::get().reads_writes(2, 2).saturating_mul(i.into()))
     }
 
-    fn update_node_contract(_b: u32, _n: u32) -> Weight {
-        Weight::from_parts(437_668_904, 5_909).saturating_add(DbWeight::get().reads_writes(52, 42))
+    fn update_node_contract(b: u32, n: u32) -> Weight {
+        Weight::from_parts(443_052_239, 6_355)
+            .saturating_add(Weight::from_parts(1_231, 0).saturating_mul(b.into()))
+            .saturating_add(Weight::from_parts(6_299_324, 21).saturating_mul(n.into()))
+            .saturating_add(DbWeight::get().reads_writes(64, 46))
+            .saturating_add(DbWeight::get().reads_writes(2, 1).saturating_mul(n.into()))
     }
 
-    fn replace_first_version(_b: u32, n: u32) -> Weight {
-        Weight::from_parts(411_608_309, 12_180)
-            .saturating_add(Weight::from_parts(6_741_878, 0).saturating_mul(n.into()))
-            .saturating_add(DbWeight::get().reads_writes(27, 21))
-            .saturating_add(DbWeight::get().reads_writes(0, 1).saturating_mul(n.into()))
+    fn replace_first_version(b: u32, n: u32) -> Weight {
+        Weight::from_parts(341_275_994, 12_267)
+            .saturating_add(Weight::from_parts(2_838, 0).saturating_mul(b.into()))
+            .saturating_add(Weight::from_parts(19_045_769, 65).saturating_mul(n.into()))
+            .saturating_add(DbWeight::get().reads_writes(27, 25))
+            .saturating_add(DbWeight::get().reads_writes(2, 2).saturating_mul(n.into()))
     }
 
     fn withdraw_update() -> Weight {
-        Weight::from_parts(256_941_000, 4_504).saturating_add(DbWeight::get().reads_writes(24, 17))
+        Weight::from_parts(290_029_000, 4_950).saturating_add(DbWeight::get().reads_writes(36, 25))
     }
 
     fn create_rent_contract() -> Weight {
-        Weight::from_parts(262_290_000, 2_898).saturating_add(DbWeight::get().reads_writes(22, 15))
+        Weight::from_parts(213_846_000, 2_900).saturating_add(DbWeight::get().reads_writes(22, 15))
     }
 
     fn create_name_contract() -> Weight {
-        Weight::from_parts(144_024_000, 1_359).saturating_add(DbWeight::get().reads_writes(13, 13))
+        Weight::from_parts(126_577_000, 1_359).saturating_add(DbWeight::get().reads_writes(13, 13))
     }
 
     fn cancel() -> Weight {
-        Weight::from_parts(563_297_000, 5_160).saturating_add(DbWeight::get().reads_writes(37, 38))
+        Weight::from_parts(589_863_000, 5_606).saturating_add(DbWeight::get().reads_writes(49, 46))
     }
 
     fn report_deployed() -> Weight {
-        Weight::from_parts(444_550_000, 14_146).saturating_add(DbWeight::get().reads_writes(38, 54))
+        Weight::from_parts(469_064_000, 14_553).saturating_add(DbWeight::get().reads_writes(50, 62))
     }
 
     fn authorize_report_deployed() -> Weight {
-        Weight::from_parts(93_489_000, 1_515).saturating_add(DbWeight::get().reads_writes(5, 0))
+        Weight::from_parts(76_443_000, 1_548).saturating_add(DbWeight::get().reads_writes(5, 0))
     }
 
     fn report_failed() -> Weight {
-        Weight::from_parts(398_962_000, 4_153).saturating_add(DbWeight::get().reads_writes(32, 34))
+        Weight::from_parts(357_589_000, 4_188).saturating_add(DbWeight::get().reads_writes(32, 38))
     }
 
     fn report_failed_update() -> Weight {
-        Weight::from_parts(436_128_000, 5_908).saturating_add(DbWeight::get().reads_writes(41, 49))
+        Weight::from_parts(440_672_000, 6_354).saturating_add(DbWeight::get().reads_writes(53, 57))
     }
 
     fn authorize_report_failed() -> Weight {
-        Weight::from_parts(115_972_000, 2_232).saturating_add(DbWeight::get().reads_writes(8, 0))
+        Weight::from_parts(95_621_000, 2_265).saturating_add(DbWeight::get().reads_writes(8, 0))
     }
 
     fn report_progress() -> Weight {
-        Weight::from_parts(204_083_000, 4_345).saturating_add(DbWeight::get().reads_writes(21, 11))
+        Weight::from_parts(183_562_000, 4_380).saturating_add(DbWeight::get().reads_writes(21, 11))
     }
 
     fn authorize_report_progress() -> Weight {
-        Weight::from_parts(115_902_000, 2_271).saturating_add(DbWeight::get().reads_writes(8, 0))
+        Weight::from_parts(101_070_000, 2_304).saturating_add(DbWeight::get().reads_writes(8, 0))
     }
 
     fn report_released() -> Weight {
-        Weight::from_parts(146_658_000, 1_990).saturating_add(DbWeight::get().reads_writes(17, 33))
+        Weight::from_parts(132_316_000, 1_990).saturating_add(DbWeight::get().reads_writes(17, 33))
     }
 
     fn authorize_report_released() -> Weight {
-        Weight::from_parts(82_162_000, 1_495).saturating_add(DbWeight::get().reads_writes(4, 0))
+        Weight::from_parts(66_829_000, 1_495).saturating_add(DbWeight::get().reads_writes(4, 0))
     }
 
     fn report_usage(i: u32) -> Weight {
-        Weight::from_parts(12_276_102, 2_786)
-            .saturating_add(Weight::from_parts(28_819_142, 156).saturating_mul(i.into()))
+        Weight::from_parts(52_339_944, 2_583)
+            .saturating_add(Weight::from_parts(23_729_346, 388).saturating_mul(i.into()))
             .saturating_add(DbWeight::get().reads_writes(9, 1))
             .saturating_add(DbWeight::get().reads_writes(5, 4).saturating_mul(i.into()))
     }
 
     fn authorize_usage(i: u32) -> Weight {
-        Weight::from_parts(69_093_874, 582)
-            .saturating_add(Weight::from_parts(318_286, 0).saturating_mul(i.into()))
+        Weight::from_parts(56_255_312, 582)
+            .saturating_add(Weight::from_parts(172_825, 0).saturating_mul(i.into()))
             .saturating_add(DbWeight::get().reads_writes(3, 0))
     }
 
     fn force_close() -> Weight {
-        Weight::from_parts(504_810_000, 5_049).saturating_add(DbWeight::get().reads_writes(36, 37))
+        Weight::from_parts(548_181_000, 5_495).saturating_add(DbWeight::get().reads_writes(48, 45))
     }
 
     fn reprice() -> Weight {
-        Weight::from_parts(211_384_000, 4_094).saturating_add(DbWeight::get().reads_writes(22, 8))
+        Weight::from_parts(178_113_000, 4_129).saturating_add(DbWeight::get().reads_writes(22, 8))
     }
 
     fn claim_ranges() -> Weight {
-        Weight::from_parts(120_000_000, 4_094).saturating_add(DbWeight::get().reads_writes(18, 13))
+        Weight::from_parts(111_545_000, 1_357).saturating_add(DbWeight::get().reads_writes(17, 8))
     }
 
     fn serve_sweep(c: u32) -> Weight {
-        Weight::from_parts(151_976_497, 3_229)
-            .saturating_add(Weight::from_parts(420_076_626, 1_887).saturating_mul(c.into()))
+        Weight::from_parts(70_503_662, 3_278)
+            .saturating_add(Weight::from_parts(456_102_879, 2_294).saturating_mul(c.into()))
             .saturating_add(DbWeight::get().reads_writes(21, 8))
-            .saturating_add(DbWeight::get().reads_writes(17, 30).saturating_mul(c.into()))
+            .saturating_add(DbWeight::get().reads_writes(29, 38).saturating_mul(c.into()))
     }
 
     fn serve_eviction(c: u32) -> Weight {
-        Weight::from_parts(41_730_155, 3_181)
-            .saturating_add(Weight::from_parts(336_122_342, 1_841).saturating_mul(c.into()))
-            .saturating_add(DbWeight::get().reads_writes(19, 8))
-            .saturating_add(DbWeight::get().reads_writes(16, 23).saturating_mul(c.into()))
+        Weight::from_parts(109_760_252, 3_663)
+            .saturating_add(Weight::from_parts(395_018_219, 1_855).saturating_mul(c.into()))
+            .saturating_add(DbWeight::get().reads_writes(27, 8))
+            .saturating_add(DbWeight::get().reads_writes(20, 31).saturating_mul(c.into()))
     }
 
     fn serve_cool_down() -> Weight {
-        Weight::from_parts(206_928_000, 1_990).saturating_add(DbWeight::get().reads_writes(17, 33))
+        Weight::from_parts(121_630_000, 1_990).saturating_add(DbWeight::get().reads_writes(17, 33))
     }
 
     fn serve_answer() -> Weight {
-        Weight::from_parts(350_611_000, 4_153).saturating_add(DbWeight::get().reads_writes(32, 33))
+        Weight::from_parts(342_607_000, 4_188).saturating_add(DbWeight::get().reads_writes(32, 37))
     }
 
     fn serve_tombstone() -> Weight {
-        Weight::from_parts(7_681_000, 0).saturating_add(DbWeight::get().reads_writes(0, 3))
+        Weight::from_parts(6_500_000, 0).saturating_add(DbWeight::get().reads_writes(0, 3))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
-//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
+//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC, 2 cores, 24 GiB.
 //! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
@@ -24,38 +24,38 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn enrol() -> Weight {
-        Weight::from_parts(330_391_000, 3_366).saturating_add(DbWeight::get().reads_writes(41, 4))
+        Weight::from_parts(193_697_000, 3_368).saturating_add(DbWeight::get().reads_writes(41, 4))
     }
 
     fn leave() -> Weight {
-        Weight::from_parts(93_649_000, 2_901).saturating_add(DbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(59_698_000, 2_901).saturating_add(DbWeight::get().reads_writes(8, 3))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(676_485_000, 2_443).saturating_add(DbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(415_345_000, 2_443).saturating_add(DbWeight::get().reads_writes(9, 6))
     }
 
     fn claim() -> Weight {
-        Weight::from_parts(130_094_000, 2_418).saturating_add(DbWeight::get().reads_writes(7, 3))
+        Weight::from_parts(66_368_000, 2_418).saturating_add(DbWeight::get().reads_writes(7, 3))
     }
 
     fn void() -> Weight {
-        Weight::from_parts(42_273_000, 1_541).saturating_add(DbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(26_369_000, 1_541).saturating_add(DbWeight::get().reads_writes(3, 2))
     }
 
     fn forfeit() -> Weight {
-        Weight::from_parts(453_464_000, 2_551).saturating_add(DbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(379_522_000, 2_551).saturating_add(DbWeight::get().reads_writes(9, 6))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(13_790_000, 0).saturating_add(DbWeight::get().reads_writes(0, 1))
+        Weight::from_parts(5_669_000, 0).saturating_add(DbWeight::get().reads_writes(0, 1))
     }
 
     fn inspect() -> Weight {
-        Weight::from_parts(40_430_000, 329).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(23_265_000, 329).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn close() -> Weight {
-        Weight::from_parts(72_398_000, 2_583).saturating_add(DbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(44_095_000, 2_585).saturating_add(DbWeight::get().reads_writes(8, 3))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
-//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
+//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC, 2 cores, 24 GiB.
 //! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
@@ -25,42 +25,42 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(79_788_000, 409).saturating_add(DbWeight::get().reads_writes(6, 6))
+        Weight::from_parts(72_537_000, 409).saturating_add(DbWeight::get().reads_writes(6, 6))
     }
 
     fn open_ticket() -> Weight {
-        Weight::from_parts(152_446_000, 787).saturating_add(DbWeight::get().reads_writes(8, 4))
+        Weight::from_parts(127_139_000, 787).saturating_add(DbWeight::get().reads_writes(8, 4))
     }
 
     fn close_ticket() -> Weight {
-        Weight::from_parts(297_432_000, 6_272).saturating_add(DbWeight::get().reads_writes(106, 103))
+        Weight::from_parts(187_717_000, 6_272).saturating_add(DbWeight::get().reads_writes(106, 103))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(33_960_000, 462).saturating_add(DbWeight::get().reads_writes(3, 3))
+        Weight::from_parts(27_561_000, 462).saturating_add(DbWeight::get().reads_writes(3, 3))
     }
 
     fn set_dedicated() -> Weight {
-        Weight::from_parts(20_851_000, 371).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(16_154_000, 371).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(107_049_000, 858).saturating_add(DbWeight::get().reads_writes(10, 5))
+        Weight::from_parts(78_527_000, 858).saturating_add(DbWeight::get().reads_writes(10, 5))
     }
 
     fn add_ip() -> Weight {
-        Weight::from_parts(118_897_000, 620).saturating_add(DbWeight::get().reads_writes(8, 9))
+        Weight::from_parts(84_545_000, 620).saturating_add(DbWeight::get().reads_writes(8, 9))
     }
 
     fn remove_ip() -> Weight {
-        Weight::from_parts(84_085_000, 903).saturating_add(DbWeight::get().reads_writes(6, 8))
+        Weight::from_parts(74_360_000, 903).saturating_add(DbWeight::get().reads_writes(6, 8))
     }
 
     fn force_remove_ip() -> Weight {
-        Weight::from_parts(82_633_000, 913).saturating_add(DbWeight::get().reads_writes(6, 8))
+        Weight::from_parts(74_100_000, 913).saturating_add(DbWeight::get().reads_writes(6, 8))
     }
 
     fn set_certification() -> Weight {
-        Weight::from_parts(13_510_000, 233).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(11_758_000, 233).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 }

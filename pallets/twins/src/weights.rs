@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
-//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
+//! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC, 2 cores, 24 GiB.
 //! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
@@ -21,26 +21,26 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(98_176_000, 106).saturating_add(DbWeight::get().reads_writes(4, 5))
+        Weight::from_parts(61_741_000, 106).saturating_add(DbWeight::get().reads_writes(4, 5))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(26_139_000, 350).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(14_652_000, 350).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn offer_transfer() -> Weight {
-        Weight::from_parts(20_921_000, 171).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(11_807_000, 171).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn withdraw_offer() -> Weight {
-        Weight::from_parts(24_286_000, 202).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(12_869_000, 202).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn accept_transfer() -> Weight {
-        Weight::from_parts(422_678_000, 1_008).saturating_add(DbWeight::get().reads_writes(9, 13))
+        Weight::from_parts(382_065_000, 1_008).saturating_add(DbWeight::get().reads_writes(9, 13))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(83_694_000, 774).saturating_add(DbWeight::get().reads_writes(8, 10))
+        Weight::from_parts(76_843_000, 774).saturating_add(DbWeight::get().reads_writes(8, 10))
     }
 }

@@ -5,7 +5,7 @@
 use super::{
     daemon::{Daemon, processes},
     machine::CTR,
-    pool::{Pool, run_folder},
+    pool::{Pool, entries, run_folder},
     runtime,
     tools::Tool,
 };
@@ -155,7 +155,7 @@ impl OwnEngine {
             _ => {}
         }
         if daemon.program == DOCKERD.program {
-            self.pool.enable_quotas().await?;
+            self.pool.restore_limits().await?;
             if let Err(error) = self.remove_roots_without_machine().await {
                 warn!("machines that were removed may still use space: {error:#}");
             }
@@ -205,17 +205,6 @@ fn end_all(program: &str, arguments: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is in the folder; nothing if there is none.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        entries => entries.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect()),
-    };
-    entries.with_context(|| format!("can't read {}", folder.display()))
 }
 
 #[cfg(test)]

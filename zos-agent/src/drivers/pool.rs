@@ -26,12 +26,14 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 use tfgrid_client::{deployment::DiskKind, units::parse_bytes};
 use tfgrid_primitives::{
     PublicKey,
     units::{GIB, MIB},
 };
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 /// Tools that the pool needs.
@@ -51,6 +53,9 @@ const LABEL: &str = "zos-pool";
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 /// Extended attribute of a complete subvolume: its id. Only the host's root can set it.
 const ID_ATTRIBUTE: &str = "trusted.zos.id";
+/// Extended attribute of a subvolume with limits: its id and these, since the kernel forgets them when quotas are switched
+/// off.
+const LIMITS_ATTRIBUTE: &str = "trusted.zos.limits";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
 /// Extended attribute of a subvolume whose content its owner has restored.
@@ -59,6 +64,9 @@ const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 const MIN_IMAGE_SHARE: u64 = 2 * GIB;
 /// The reserve is a twentieth of the pool, but at least this much.
 const MIN_RESERVE: u64 = 512 * MIB;
+/// Limit for the kernel to count what the pool holds, after which machines start though it still counts. An observation
+/// waits for it.
+const COUNTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where the pool is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -602,13 +610,67 @@ impl Pool {
         self.root.join("engine")
     }
 
-    /// Has the kernel count for quotas. The engine switches that off when it ends and no machine runs.
+    /// Has the kernel count for quotas.
+    async fn enable_quotas(&self) -> Result<()> {
+        run(&BTRFS, &["quota", "enable", text(&self.root)?]).await?;
+        count_always(&self.qgroups())
+    }
+
+    /// Puts limits back that the kernel has forgotten since quotas were switched off: the engine does that when it ends and
+    /// no machine runs.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub async fn enable_quotas(&self) -> Result<()> {
-        run(&BTRFS, &["quota", "enable", text(&self.root)?]).await?;
-        count_always(&self.qgroups())
+    pub async fn restore_limits(&self) -> Result<()> {
+        if !self.qgroups().exists() {
+            self.enable_quotas().await?;
+        }
+        let mut lost = Vec::new();
+        for path in self.limited()? {
+            lost.extend(limits(&path)?.filter(|limits| !self.has(limits)).map(|limits| (path, limits)));
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        warn!(count = lost.len(), "limits that the kernel doesn't have any more are put back");
+        let mut restored = Ok(());
+        for (path, limits) in lost {
+            match self.set_limits(&limits).await {
+                // It was deleted meanwhile.
+                Err(_) if !path.exists() => {}
+                set => restored = set.and(restored),
+            }
+        }
+        if let Err(why) = self.count().await {
+            warn!("more may be written than limits allow until the kernel has counted: {why:#}");
+        }
+        restored
+    }
+
+    /// Folders that may be subvolumes with limits.
+    fn limited(&self) -> Result<Vec<PathBuf>> {
+        let mut limited = entries(&self.volumes())?;
+        for data in entries(&self.engine().join("docker"))? {
+            for folder in ["btrfs/subvolumes", "containers"] {
+                limited.extend(entries(&data.join(folder))?);
+            }
+        }
+        Ok(limited)
+    }
+
+    /// Waits until the kernel has counted what the pool holds.
+    async fn count(&self) -> Result<()> {
+        if self.is_uncounted() {
+            let words = ["quota", "rescan", "-w", text(&self.root)?];
+            let counted = timeout(COUNTED_WITHIN, run(&BTRFS, &words)).await;
+            counted.with_context(|| format!("it takes more than {COUNTED_WITHIN:?}"))??;
+        }
+        Ok(())
+    }
+
+    /// Whether figures of quotas aren't those of what the pool holds, or not yet.
+    fn is_uncounted(&self) -> bool {
+        figure(&self.qgroups().join("inconsistent")) == Some(1)
     }
 
     /// Fails if the pool is gone or can't be written any more. Also counts anew if the kernel says that the
@@ -620,7 +682,7 @@ impl Pool {
         if let Some(fault) = self.faults().into_iter().find(PoolFault::stops) {
             return Err(DriverError::Transient(self.fails(&fault)));
         }
-        if figure(&self.qgroups().join("inconsistent")) == Some(1) {
+        if self.is_uncounted() {
             warn!("the quotas of the storage pool are counted anew");
             // It fails while the counting of an earlier call goes on.
             let _ = run(&BTRFS, &["quota", "rescan", text(&self.root)?]).await;
@@ -693,13 +755,43 @@ impl Pool {
             self.delete_subvolume(path).await?;
             run(&BTRFS, &["subvolume", "create", text(path)?]).await?;
         }
-        run(&BTRFS, &["qgroup", "limit", &limit.to_string(), text(path)?]).await?;
+        let limits = Limits { id: subvolume_id(path).await?, referenced: limit, exclusive: 0 };
+        self.limit(path, &limits).await?;
         if known.is_none() {
-            let id = run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?;
             setxattr(path, FRESH_ATTRIBUTE, b"", XattrFlags::empty())?;
-            setxattr(path, ID_ATTRIBUTE, id.trim().as_bytes(), XattrFlags::empty())?;
+            setxattr(path, ID_ATTRIBUTE, limits.id.as_bytes(), XattrFlags::empty())?;
         }
         Ok(())
+    }
+
+    /// Limits a subvolume, which remembers it.
+    async fn limit(&self, path: &Path, limits: &Limits) -> Result<()> {
+        let value = limits.to_string();
+        let remember = || setxattr(path, LIMITS_ATTRIBUTE, value.as_bytes(), XattrFlags::empty());
+        match remember() {
+            // It is full.
+            Err(rustix::io::Errno::DQUOT) => {
+                run(&BTRFS, &["qgroup", "limit", "none", text(path)?]).await?;
+                remember()?;
+            }
+            remembered => remembered?,
+        }
+        self.set_limits(limits).await
+    }
+
+    /// Tells the kernel.
+    async fn set_limits(&self, limits: &Limits) -> Result<()> {
+        let (group, root) = (format!("0/{}", limits.id), text(&self.root)?);
+        if limits.exclusive > 0 {
+            run(&BTRFS, &["qgroup", "limit", "-e", &limits.exclusive.to_string(), &group, root]).await?;
+        }
+        run(&BTRFS, &["qgroup", "limit", &limits.referenced.to_string(), &group, root]).await.map(drop)
+    }
+
+    /// Whether the kernel knows these limits.
+    fn has(&self, limits: &Limits) -> bool {
+        let is = |name, limit| self.figure(&limits.id, name) == Some(limit);
+        is("max_referenced", limits.referenced) && is("max_exclusive", limits.exclusive)
     }
 
     /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as the
@@ -718,8 +810,7 @@ impl Pool {
     /// # Errors
     /// If it isn't one.
     pub(super) async fn exclusive(&self, path: &Path) -> Result<u64> {
-        let id = run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?;
-        self.figure(id.trim(), "exclusive").with_context(|| no_quota(path))
+        self.figure(&subvolume_id(path).await?, "exclusive").with_context(|| no_quota(path))
     }
 
     /// Deletes what streams have left that ended with the agent, as much as can be.
@@ -738,13 +829,21 @@ impl Pool {
     /// what it shares with others beyond the snapshot.
     ///
     /// # Errors
-    /// If it isn't a subvolume.
+    /// If it isn't a subvolume, or the kernel still counts what it shares.
     pub async fn limit_snapshot(&self, path: &Path, limit: u64) -> Result<()> {
-        let id = run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?;
-        let shared = self.figure(id.trim(), "referenced").with_context(|| no_quota(path))?;
-        run(&BTRFS, &["qgroup", "limit", "-e", &limit.to_string(), text(path)?]).await?;
-        let all = shared.saturating_add(limit).to_string();
-        run(&BTRFS, &["qgroup", "limit", &all, text(path)?]).await.map(drop)
+        if let Some(known) = limits(path)?
+            && known.exclusive == limit
+        {
+            return if self.has(&known) { Ok(()) } else { self.set_limits(&known).await };
+        }
+        ensure!(
+            !self.is_uncounted(),
+            "the kernel still counts what the storage pool holds: the agent tries again"
+        );
+        let id = subvolume_id(path).await?;
+        let shared = self.figure(&id, "referenced").with_context(|| no_quota(path))?;
+        let limits = Limits { id, referenced: shared.saturating_add(limit), exclusive: limit };
+        self.limit(path, &limits).await
     }
 
     /// A figure that the kernel has of the subvolume with this id.
@@ -757,13 +856,7 @@ impl Pool {
     /// # Errors
     /// If it can't be read.
     pub fn subvolume(&self, path: &Path) -> Result<Option<Subvolume>> {
-        let mut id = [0; 20];
-        let length = match getxattr(path, ID_ATTRIBUTE, &mut id) {
-            Ok(length) => length,
-            Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
-        };
-        let id = String::from_utf8_lossy(&id[..length]).into_owned();
+        let Some(id) = attribute(path, ID_ATTRIBUTE)? else { return Ok(None) };
         let read = |name| self.figure(&id, name).with_context(|| no_quota(path));
         Ok(Some(Subvolume { limit: read("max_referenced")?, used: read("referenced")? }))
     }
@@ -832,6 +925,49 @@ pub struct Subvolume {
     pub limit: u64,
     /// What it holds; the kernel counts with some seconds' delay.
     pub used: u64,
+}
+
+/// Limits of a subvolume in bytes; 0 is none.
+#[derive(Debug, PartialEq, Eq)]
+struct Limits {
+    id: String,
+    /// The most it may hold.
+    referenced: u64,
+    /// The most it may hold of what it shares with no other.
+    exclusive: u64,
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.id, self.referenced, self.exclusive)
+    }
+}
+
+/// Those that the subvolume remembers.
+fn limits(path: &Path) -> Result<Option<Limits>> {
+    let Some(text) = attribute(path, LIMITS_ATTRIBUTE)? else { return Ok(None) };
+    let parse = || {
+        let mut words = text.split(' ');
+        let (id, mut limit) = (words.next()?.to_owned(), || words.next()?.parse().ok());
+        Some(Limits { id, referenced: limit()?, exclusive: limit()? })
+    };
+    let limits = parse().with_context(|| format!("the limits of {} are unreadable: {text}", path.display()));
+    limits.map(Some)
+}
+
+/// An extended attribute, `None` if there is none.
+fn attribute(path: &Path, name: &str) -> Result<Option<String>> {
+    // Three numbers.
+    let mut value = [0; 64];
+    match getxattr(path, name, &mut value) {
+        Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).into_owned())),
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
+    }
+}
+
+async fn subvolume_id(path: &Path) -> Result<String> {
+    Ok(run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?.trim().to_owned())
 }
 
 /// Whether no machine has used the subvolume yet.
@@ -1019,6 +1155,17 @@ fn count_always(qgroups: &Path) -> Result<()> {
 
 fn figure(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// What is in the folder; nothing if there is none.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect()),
+    };
+    entries.with_context(|| format!("can't read {}", folder.display()))
 }
 
 /// The folder, or the first above it that exists.

@@ -93,6 +93,12 @@ fn path(pool: &Pool, id: &WorkloadId) -> PathBuf {
     pool.volumes().join(id.to_string())
 }
 
+/// Fails unless the pool can be used and all its limits hold.
+async fn hold(pool: &Pool) -> Result<(), DriverError> {
+    pool.check().await?;
+    Ok(pool.restore_limits().await?)
+}
+
 fn observe_one(pool: &Pool, id: WorkloadId) -> anyhow::Result<ObservedVolume> {
     let path = path(pool, &id);
     let found = pool.subvolume(&path)?;
@@ -135,7 +141,7 @@ impl VolumeDriver for PoolVolumes {
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
         let mut observed = ObservedVolumes::default();
         for pool in self.open() {
-            match (pool.check().await, pool.disk()) {
+            match (hold(pool).await, pool.disk()) {
                 (Err(error), DiskKind::Ssd) => return Err(error),
                 (Err(_), DiskKind::Hdd) if pool.faults().contains(&PoolFault::Gone) => {}
                 _ => observe_pool(pool, &mut observed)?,

@@ -59,6 +59,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// The process of the engine's program with this configuration.
+fn process(host: &Host, program: &str, config: &str) -> String {
+    let config = Path::new(host.socket.strip_prefix("unix://").unwrap()).with_file_name(config);
+    stdout(Command::new("pgrep").arg("-f").arg(format!("^{program}.*{}", config.display())))
+}
+
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn an_engine_that_dies_comes_back_and_machines_run_on() {
@@ -67,11 +73,8 @@ async fn an_engine_that_dies_comes_back_and_machines_run_on() {
     let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
     let pid = || host.docker(&["inspect", "--format", "{{.State.Pid}}", &host.name(&web.id)]);
     let before = (host.machines.observe().await.unwrap().machines, pid());
-    let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
     for (program, config) in [("dockerd", "dockerd.json"), ("containerd", "containerd.toml")] {
-        let config = socket.with_file_name(config);
-        let line = stdout(Command::new("pgrep").arg("-f").arg(format!("^{program}.*{}", config.display())));
-        stdout(Command::new("kill").args(["-9", &line]));
+        stdout(Command::new("kill").args(["-9", &process(&host, program, config)]));
         let begun = Instant::now();
         while host.machines.observe().await.is_ok() && begun.elapsed() < Duration::from_millis(500) {}
         while host.machines.observe().await.is_err() {
@@ -87,6 +90,48 @@ async fn an_engine_that_dies_comes_back_and_machines_run_on() {
     }
     host.machines.stop(&web.id).await.unwrap();
     assert!(!is_running(&host.observed_state(&web.id).await.unwrap()));
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn limits_of_machines_outlive_the_engines_end() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "db", "VOLUME /seeded");
+    let db = host.started(&image, &["/bin/sleep", "1000"]).await;
+    let disable = || {
+        let pool = host.pool.volumes().parent().unwrap().to_owned();
+        stdout(Command::new("btrfs").args(["quota", "disable"]).arg(pool))
+    };
+    // Of 64 MiB, 8 are for what the engine keeps, 14 for the root, and 42 for what the image declares.
+    let ends_at_its_limit = |path: &str, mib: u64| {
+        let script = format!("dd if=/dev/zero of={path} bs=1M count={mib}");
+        let full = host.exec(&db, &script).unwrap_err();
+        assert!(full.contains("quota"), "{path}: {full}");
+    };
+    disable();
+    host.volumes.observe().await.unwrap();
+    for (path, mib) in [("/much", 20), ("/seeded/much", 50)] {
+        ends_at_its_limit(path, mib);
+        host.exec(&db, &format!("/bin/busybox rm {path}")).unwrap();
+    }
+
+    host.machines.stop(&db.id).await.unwrap();
+    // The engine does that, too, unless another test has left a machine that runs.
+    disable();
+    let engine = process(&host, "dockerd", "dockerd.json");
+    stdout(Command::new("kill").arg(&engine));
+    let line = Path::new("/proc").join(&engine).join("cmdline");
+    let begun = Instant::now();
+    while fs::read(&line).is_ok_and(|line| !line.is_empty()) || host.machines.observe().await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "the engine doesn't come back");
+        sleep(LIMIT / 300).await;
+    }
+    host.machines.start(&db.id).await.unwrap();
+    for (path, mib) in [("/much", 20), ("/seeded/much", 50), ("/etc/hosts", 20)] {
+        ends_at_its_limit(path, mib);
+    }
 }
 
 #[tokio::test]

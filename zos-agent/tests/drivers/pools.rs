@@ -5,9 +5,10 @@ use super::{
     Disk, DiskKind, DriverError, FailureCode, MIB, Pool, PoolFault, PoolPlace, PoolVolumes, Pools, Store,
     VolumeDriver, VolumeSpec, contract, open_for, stdout, unmount, volume, wait_until,
 };
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, XattrFlags, fadvise, fallocate, setxattr, statvfs};
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
@@ -171,16 +172,34 @@ async fn a_volume_lies_on_the_disk_that_it_asks_for() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
-async fn quotas_that_the_engine_switched_off_come_back() {
+async fn limits_come_back_after_quotas_were_switched_off() {
     let node = Node::new();
     let (volumes, hdd) = node.both().await;
     let spec = on_hdd(16);
     volumes.ensure(&spec).await.unwrap();
-    stdout(Command::new("btrfs").args(["quota", "disable"]).arg(root(&hdd)));
-    assert!(volumes.ensure(&spec).await.is_err());
-    hdd.enable_quotas().await.unwrap();
-    volumes.ensure(&spec).await.unwrap();
-    assert_eq!(volumes.observe().await.unwrap().volumes[0].size, 16 * MIB);
+    let folder = volumes.folder(&spec.id).await.unwrap();
+    let write = |name: &str, mib: usize| {
+        let written = fs::write(folder.join(name), vec![1; mib * MIB as usize]);
+        written.map_err(|error| error.kind())
+    };
+    assert_eq!(write("full", 17), Err(ErrorKind::QuotaExceeded));
+    // One that is full grows.
+    volumes.ensure(&VolumeSpec { size: 32 * MIB, ..spec.clone() }).await.unwrap();
+    write("more", 8).unwrap();
+    for words in ["disable", "disable enable"] {
+        for word in words.split(' ') {
+            stdout(Command::new("btrfs").args(["quota", word]).arg(root(&hdd)));
+        }
+        assert_eq!(volumes.observe().await.unwrap().volumes[0].size, 32 * MIB);
+        assert_eq!(write("much", 33), Err(ErrorKind::QuotaExceeded), "after {words}");
+        fs::remove_file(folder.join("much")).unwrap();
+    }
+    let damaged = on_hdd(16);
+    volumes.ensure(&damaged).await.unwrap();
+    let folder = volumes.folder(&damaged.id).await.unwrap();
+    setxattr(folder, "trusted.zos.limits", b"257 x", XattrFlags::REPLACE).unwrap();
+    let error = hdd.restore_limits().await.unwrap_err().to_string();
+    assert!(error.contains("are unreadable"), "{error}");
 }
 
 #[tokio::test]
