@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { GIB, MIB } from '../lib/format';
 import { check } from './check';
-import { envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment, type Workload } from './deployment';
+import { compacted, envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment, type Workload } from './deployment';
 import { recipient, seal, sealedSize, sealSecrets } from './seal';
 import { open } from '../grid/body';
 
@@ -19,6 +19,11 @@ function changed(machine: object, disk: object = {}): string {
 }
 const data = (changes: object): string => changed({ data: { ...(example(1, 512n * MIB, GIB).workloads[1]?.data), ...changes } });
 const problems = (json: string): [string, string][] => check(json).map(({ path, message }) => [path, message]);
+
+test('a copy of what a bot has moved replaces nothing', () => {
+  const moved = '{"version": 1, "replaces": {"contract": 7}, "workloads": []}';
+  expect(new TextDecoder().decode(compacted(moved))).toBe('{"version":1,"workloads":[]}');
+});
 
 test('the example of the form and that of the docs have no errors', () => {
   expect(problems(changed({}))).toEqual([]);

@@ -210,8 +210,8 @@ export const openSecrets = ({ secrets }: Deployment): Record<string, string> | u
 export const isConfidential = ({ secrets, workloads }: Deployment): boolean =>
   secrets == null && workloads.some((one) => isMachine(one) && (one.data.registry != null || Object.keys(one.data.env ?? {}).length > 0));
 
-/** JSON without its white space: what goes to the chain. */
-export const compacted = (json: string): Uint8Array => new TextEncoder().encode(JSON.stringify(JSON.parse(json)));
+/** JSON without its white space: what goes to the chain. What a copied body says it replaces is of another contract. */
+export const compacted = (json: string): Uint8Array => new TextEncoder().encode(JSON.stringify({ ...JSON.parse(json), replaces: undefined }));
 
 /** Bytes in the largest unit that shows them exactly: `512 MiB`. */
 export function exactSize(value: number | undefined): string {

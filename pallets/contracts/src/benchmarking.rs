@@ -521,7 +521,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Of one contract whose two versions have no range in common.
+    /// Worst case: the two versions have no network in common, and all of their ranges but one are free.
     #[benchmark]
     fn claim_ranges() -> Result<(), BenchmarkError> {
         let (account, twin, _, id) = deployed::<T>()?;
@@ -529,6 +529,9 @@ mod benchmarks {
         let _ = NetworkRanges::<T>::clear(u32::MAX, None);
         crowd::<T>(twin);
         let before = NetworkRanges::<T>::iter_keys().count();
+        let Network { name, subnet } =
+            deployment_of::<T>(id)?.networks.into_iter().next().ok_or("no network")?;
+        NetworkRanges::<T>::insert((twin, name), network_impls::last_of(&subnet), subnet);
         #[block]
         {
             migrations::ClaimRanges::<T>::claim_for(id);

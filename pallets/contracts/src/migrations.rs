@@ -39,9 +39,11 @@ impl<T: Config> SteppedMigration for ClaimRanges<T> {
             return Err(SteppedMigrationError::InsufficientWeight { required });
         }
         let mut last = cursor.flatten();
+        // One for all: each new one would look at all keys anew that are removed in this block.
+        let mut earlier = NetworkRanges::<T>::drain();
         while meter.try_consume(required).is_ok() {
             last = match last {
-                None => NetworkRanges::<T>::drain().next().is_none().then_some(0),
+                None => earlier.next().is_none().then_some(0),
                 Some(last) if last >= LastContractId::<T>::get() => {
                     StorageVersion::new(WITHOUT_RANGES + 1).put::<Pallet<T>>();
                     return Ok(None);

@@ -140,7 +140,7 @@ impl WeightInfo for () {
     }
 
     fn claim_ranges() -> Weight {
-        Weight::from_parts(111_545_000, 1_357).saturating_add(DbWeight::get().reads_writes(17, 8))
+        Weight::from_parts(150_000_000, 1_357).saturating_add(DbWeight::get().reads_writes(22, 13))
     }
 
     fn serve_sweep(c: u32) -> Weight {

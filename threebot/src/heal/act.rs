@@ -2,8 +2,8 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Release, Seen, Snapshots,
-    Step, Teller, Wanted,
+    Decision, Hold, Job, Jobs, Journal, Memory, Message, Metrics, Move, Order, Policy, Release, Seen,
+    Snapshots, Step, Teller, Times, Wanted,
     decide::{Next, awaiting, decide, next, outcome},
 };
 use crate::{output::message, snapshot::Around, time::stretch};
@@ -73,7 +73,7 @@ pub struct Healer<S> {
     snapshots_read: Option<UnixSeconds>,
     /// When what failed is tried again.
     not_before: BTreeMap<ContractId, UnixSeconds>,
-    /// The last pauses of contracts that are to be moved, in seconds.
+    /// The last pauses of contracts that are to be moved, saved or restored, in seconds.
     pauses: BTreeMap<ContractId, u64>,
 }
 
@@ -118,6 +118,7 @@ impl<S: Snapshots> Healer<S> {
         self.end_jobs(seen.now)?;
         self.follow(&seen)?;
         let (mut wanted, mut held, mut names) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let mut due = BTreeSet::new();
         for decision in decide(&seen, &self.policy, &self.journal.memory) {
             match decision {
                 Decision::Move(it) => {
@@ -130,7 +131,10 @@ impl<S: Snapshots> Healer<S> {
                 }
                 Decision::GiveUpName(contract) => names.push(contract),
                 Decision::Forget(contract) => self.journal.forget(contract)?,
-                Decision::Snapshot(contract) => self.start(Job::Take(contract), seen.now),
+                Decision::Snapshot(contract) => {
+                    due.insert(contract);
+                    self.start(Job::Take(contract), seen.now);
+                }
             }
         }
         // What isn't held any more is told anew the next time.
@@ -138,7 +142,10 @@ impl<S: Snapshots> Healer<S> {
             |matter: &str| matter.parse::<ContractId>().is_ok_and(|contract| held.contains(&contract));
         self.journal.retain_said(|matter| matter == "funds" || is_held(matter))?;
         self.not_before.retain(|_, then| *then > seen.now);
-        self.pauses.retain(|contract, _| held.contains(contract));
+        let memory = &self.journal.memory;
+        self.pauses.retain(|contract, _| {
+            held.contains(contract) || due.contains(contract) || memory.is_incomplete(*contract)
+        });
         self.metrics.seen(&seen, &self.journal.memory, held.len());
         self.warn(&seen)?;
         self.move_all(world, wanted, &seen).await?;
@@ -164,6 +171,16 @@ impl<S: Snapshots> Healer<S> {
                 Next::Wait => {}
                 Next::Reached(step) => self.reach(it, step, seen.now)?,
                 Next::Restore(job) => self.start(job, seen.now),
+                // What has begun before its owner updated it goes on.
+                Next::Updated { new } if self.jobs.as_ref().is_some_and(|jobs| jobs.is_busy(new)) => {}
+                Next::Updated { new } => {
+                    self.reach(it, Step::Done { new }, seen.now)?;
+                    let text = format!(
+                        "contract {new} was updated before it had the last snapshot of contract {old}, and keeps what it \
+                         has: `threebot restore` puts the snapshot in its place"
+                    );
+                    self.tell(seen.now, "empty", Some(new), text)?;
+                }
                 Next::Lost => {
                     self.journal.strike(old)?;
                     self.tell(
@@ -237,9 +254,7 @@ impl<S: Snapshots> Healer<S> {
         for (job, done) in ended {
             let contract = job.contract();
             match (job, done) {
-                (Job::Take(_), Ok(taken)) => {
-                    self.journal.memory.snapshots.insert(contract, taken);
-                }
+                (Job::Take(_), Ok(taken)) => self.note_taken(contract, taken, now)?,
                 (Job::Restore { from, .. }, Ok(_)) => {
                     self.journal.note_restored(contract)?;
                     let its = |it: &&Move| it.step == Step::Created { new: contract };
@@ -251,22 +266,35 @@ impl<S: Snapshots> Healer<S> {
                         format!("contract {contract} has what the last snapshot of contract {from} had");
                     self.tell(now, "restored", Some(contract), text)?;
                 }
-                (_, Err(error)) => {
-                    self.put_off(contract, now);
-                    let what = match job {
-                        Job::Take(_) => "can't take a snapshot of",
-                        Job::Restore { .. } => "can't restore a snapshot into",
-                    };
-                    self.tell(
-                        now,
-                        "failed",
-                        Some(contract),
-                        format!("{what} contract {contract}: {}", message(&error)),
-                    )?;
-                }
+                (_, Err(error)) => self.fail(job, &error, now)?,
             }
         }
         Ok(())
+    }
+
+    /// Keeps when snapshots were taken. A node that leaves a volume out isn't asked again at once, and what there is of
+    /// that volume stays.
+    pub(super) fn note_taken(&mut self, contract: ContractId, taken: Times, now: UnixSeconds) -> Result<()> {
+        let Memory { copies, snapshots, .. } = &mut self.journal.memory;
+        let volumes = copies.get(&contract).map(|kept| kept.volumes.clone()).unwrap_or_default();
+        let missing: Vec<String> = volumes.into_iter().filter(|name| !taken.contains_key(name)).collect();
+        snapshots.entry(contract).or_default().extend(taken);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let error = anyhow!("its node has no volume {}", missing.join(", "));
+        self.fail(Job::Take(contract), &error, now)
+    }
+
+    fn fail(&mut self, job: Job, error: &anyhow::Error, now: UnixSeconds) -> Result<()> {
+        let contract = job.contract();
+        self.put_off(contract, now);
+        let what = match job {
+            Job::Take(_) => "a snapshot failed of",
+            Job::Restore { .. } => "nothing was restored into",
+        };
+        let text = format!("{what} contract {contract}: {}", message(error));
+        self.tell(now, "failed", Some(contract), text)
     }
 
     fn reach(&mut self, it: Move, step: Step, now: UnixSeconds) -> Result<()> {

@@ -16,7 +16,7 @@ use std::{
 use tfgrid_client::{
     GridAt, GridClient,
     deployment::LastSnapshot,
-    peer::Device,
+    peer::{Device, protocol::Volume},
     primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
     sealing::{Recipient, SealKey},
 };
@@ -95,6 +95,11 @@ impl<S: Snapshots> Jobs<S> {
             let done = timeout(within, doing).await;
             (job, done.unwrap_or_else(|_| Err(anyhow!("it isn't done within {within:?}"))))
         });
+    }
+
+    /// Whether something is done for a contract.
+    pub fn is_busy(&self, contract: ContractId) -> bool {
+        self.running.iter().any(|job| job.contract() == contract)
     }
 
     /// The jobs that have ended since the last call, with the snapshots that were taken.
@@ -203,12 +208,7 @@ impl Snapshots for Volumes {
         let newest = volumes.values().filter_map(Snapshot::taken_at).max();
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
-            let there = node.peer.volumes(to).await?;
-            for (workload, snapshot) in &volumes {
-                // Without the mark, nobody has restored it, and nothing in it is newer.
-                if there.get(workload).is_none_or(|volume| volume.restored) {
-                    continue;
-                }
+            for (workload, snapshot) in not_restored(&volumes, &node.peer.volumes(to).await?)? {
                 ensure!(
                     newest >= Some(from.taken_at),
                     "the last snapshot of contract {} isn't in {}: a bot with another place has taken it",
@@ -224,6 +224,19 @@ impl Snapshots for Volumes {
         node.done(Ok(())).await?;
         restored
     }
+}
+
+/// The volumes of a node's that nobody has restored yet, with what they are to get.
+///
+/// # Errors
+/// If the node has none: an agent that has just started has yet to look.
+fn not_restored<'a>(
+    snapshots: &'a BTreeMap<String, Snapshot>,
+    there: &BTreeMap<String, Volume>,
+) -> Result<Vec<(&'a String, &'a Snapshot)>> {
+    ensure!(!there.is_empty(), "its node has no volume of it yet");
+    let is_missing = |name: &str| there.get(name).is_some_and(|volume| !volume.restored);
+    Ok(snapshots.iter().filter(|(name, _)| is_missing(name)).collect())
 }
 
 /// The last snapshot of each volume, of those that are in the order of times.
@@ -287,6 +300,7 @@ mod tests {
         }
         assert_eq!(jobs.running.len(), MAX_JOBS);
         assert!(!jobs.running.contains(&Job::Take(11)));
+        assert!(jobs.is_busy(7) && !jobs.is_busy(11));
         gate.add_permits(1);
         assert!(ended(&mut jobs).await[0].1.is_ok());
         assert_eq!(jobs.running.len(), MAX_JOBS - 1);
@@ -302,6 +316,20 @@ mod tests {
         assert_eq!(at, 1_700_000_000);
         assert!(has_come(&snapshot, at) && has_come(&snapshot, at - MAX_AHEAD));
         assert!(!has_come(&snapshot, at - MAX_AHEAD - 1));
+    }
+
+    #[test]
+    fn volumes_that_no_node_has_seen_yet_are_not_restored() {
+        let snapshot = |name: &str| -> Snapshot { format!("7/{name}/20261120T060000000Z").parse().unwrap() };
+        let snapshots: BTreeMap<String, Snapshot> =
+            ["cache", "data", "old"].map(|name| (name.to_owned(), snapshot(name))).into();
+        let volume = |restored| Volume { restored, ..Volume::default() };
+        let there: BTreeMap<_, _> =
+            [("cache".to_owned(), volume(true)), ("data".to_owned(), volume(false))].into();
+        let missing = not_restored(&snapshots, &there).unwrap();
+        assert_eq!(missing, [(&"data".to_owned(), &snapshot("data"))]);
+        let error = not_restored(&snapshots, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("has no volume of it yet"), "{error}");
     }
 
     #[tokio::test]

@@ -348,6 +348,10 @@ pub enum Next {
     Reached(Step),
     /// The new contract runs, and is to get the last snapshot of another one.
     Restore(Job),
+    /// Its owner has updated the new contract before it had that: what it has stays.
+    Updated {
+        new: ContractId,
+    },
     /// Its transaction isn't on the chain and never will be.
     Lost,
 }
@@ -372,6 +376,8 @@ pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
     let has_data = |contract| memory.copies.get(&contract).is_some_and(Kept::has_data);
+    let is_as_made =
+        |contract| memory.copies.get(&contract).is_some_and(|kept| kept.body_hash == it.body_hash);
     match it.step {
         Step::Intended => match outcome(it, seen, memory) {
             Some(new) => Next::Reached(Step::Created { new }),
@@ -382,6 +388,7 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
             Some(Phase::Created) => Next::Wait,
             Some(Phase::Running) if has_data(new) && memory.is_blind => Next::Wait,
             Some(Phase::Running) => match memory.last_snapshot(it.old) {
+                Some(_) if has_data(new) && !is_as_made(new) => Next::Updated { new },
                 Some(from) if has_data(new) => Next::Restore(Job::Restore { from, to: new }),
                 _ => Next::Reached(Step::Done { new }),
             },
@@ -751,9 +758,11 @@ mod tests {
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }));
         memory.snapshots.insert(7, saved(NOW));
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }), "it has no volumes");
-        memory.copies.insert(12, kept_with_data(12, 2));
+        memory.copies.insert(12, Kept { body_hash: "hash".into(), ..kept_with_data(12, 2) });
         let from = LastSnapshot { contract: 7, taken_at: NOW };
         assert_eq!(next(&it, &seen, &memory), Next::Restore(Job::Restore { from, to: 12 }));
+        memory.copies.insert(12, kept_with_data(12, 2));
+        assert_eq!(next(&it, &seen, &memory), Next::Updated { new: 12 }, "its owner has updated it");
     }
 
     #[test]

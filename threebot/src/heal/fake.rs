@@ -195,9 +195,9 @@ impl World for Fake {
             self.view = self.state.borrow().clone();
         }
         for (id, it) in &self.view.open {
-            if !journal.memory.copies.contains_key(id) {
+            let body_hash = hex::encode(it.body.hash().0);
+            if journal.memory.copies.get(id).is_none_or(|kept| kept.body_hash != body_hash) {
                 let like = if self.has_data { kept_with_data(*id, it.node) } else { kept(*id, it.node) };
-                let body_hash = hex::encode(it.body.hash().0);
                 journal.keep(Kept { body_hash, replaces: it.replaces, ..like }, &it.body)?;
             }
         }
@@ -480,6 +480,57 @@ async fn another_bot_restores_what_a_dead_one_has_moved() {
     other.settles().await;
     assert_eq!(*other.backups.0.lock().unwrap(), [(1, 2)]);
     assert!(dies.backups.0.lock().unwrap().is_empty() && state.borrow().open.len() == 1);
+}
+
+#[tokio::test]
+async fn what_its_owner_has_updated_since_is_not_replaced() {
+    let state = world(1);
+    let mut bot = Bot::new(&state, 1);
+    bot.world.has_data = true;
+    bot.acts(false, None).await;
+    state.borrow_mut().offline.insert(1, 1);
+    state.borrow_mut().minutes += 31;
+    bot.acts(false, None).await;
+    let updated = Body::Plain(b"1    ".to_vec());
+    state.borrow_mut().open.get_mut(&2).unwrap().body = updated;
+    bot.settles().await;
+    assert!(bot.backups.0.lock().unwrap().is_empty());
+    let journal = &bot.healer.as_ref().unwrap().journal;
+    assert_eq!(journal.memory.moves[&1].step, Step::Done { new: 2 });
+    let messages = journal.messages(100).unwrap();
+    assert!(messages.iter().any(|it| it.kind == "empty" && it.text.starts_with("contract 2 was updated")));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_fails_is_tried_less_and_less_often() {
+    let state = world(2);
+    let mut bot = Bot::new(&state, 1);
+    bot.world.has_data = true;
+    // Contract 2 has no snapshot, and none can be taken.
+    for _ in 0..60 {
+        bot.acts(false, None).await;
+        state.borrow_mut().minutes += 5;
+    }
+    let messages = bot.healer.as_ref().unwrap().journal.messages(100).unwrap();
+    let failed = messages.iter().filter(|it| it.kind == "failed" && it.contract == Some(2)).count();
+    assert!((4..12).contains(&failed), "{failed} times in five hours");
+}
+
+#[tokio::test]
+async fn a_volume_that_a_node_leaves_out_keeps_its_snapshot() {
+    let state = world(1);
+    let mut bot = Bot::new(&state, 1);
+    bot.world.has_data = true;
+    bot.acts(false, None).await;
+    let healer = bot.healer.as_mut().unwrap();
+    let other = [("other".to_owned(), 1_700_000_060)].into();
+    healer.note_taken(1, other, 1_700_000_060).unwrap();
+    let saved = &healer.journal.memory.snapshots[&1];
+    assert_eq!((saved.get("data"), saved.len()), (Some(&1_700_000_000), 2));
+    let messages = healer.journal.messages(100).unwrap();
+    let last = messages.last().unwrap();
+    assert_eq!(last.kind, "failed");
+    assert!(last.text.ends_with("its node has no volume data"), "{}", last.text);
 }
 
 /// What happens.

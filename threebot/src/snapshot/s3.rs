@@ -19,6 +19,8 @@ const MAX_PAGE_BYTES: u64 = 16 << 20;
 const MAX_NAMES: usize = 4_000_000;
 /// Limit of what is read of an error.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// The longest code of one that is told.
+const MAX_CODE_BYTES: usize = 64;
 
 /// A bucket, and the beginning of the names of what is kept there.
 pub struct Bucket {
@@ -53,7 +55,9 @@ impl Bucket {
     fn new(text: &str, credentials: Credentials, region: String) -> Result<Self> {
         let mut endpoint = Url::parse(text).with_context(|| format!("{text} isn't an address"))?;
         let is_plain = endpoint.query().is_none() && endpoint.fragment().is_none();
-        ensure!(is_plain && endpoint.username().is_empty(), "an address of a bucket is https://HOST/BUCKET");
+        // Addresses are told in errors.
+        let has_login = !endpoint.username().is_empty() || endpoint.password().is_some();
+        ensure!(is_plain && !has_login, "an address of a bucket is https://HOST/BUCKET");
         let path = endpoint.path().trim_matches('/').to_owned();
         let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
         ensure!(!bucket.is_empty(), "{text} names no bucket: write https://HOST/BUCKET");
@@ -125,8 +129,9 @@ fn ensure_done(answer: &mut Response<Body>) -> Result<()> {
     }
     let said = answer.body_mut().with_config().limit(MAX_ERROR_BYTES).read_to_string().unwrap_or_default();
     let code = said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    let code =
-        code.map(|(code, _)| code).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let is_code =
+        |code: &&str| code.len() <= MAX_CODE_BYTES && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let code = code.map(|(code, _)| code).filter(is_code);
     let code = code.unwrap_or("without a code");
     let advice = match status {
         _ if code == "NoSuchBucket" => "is the bucket's name right?",
@@ -372,10 +377,24 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_bucket_is_refused() {
-        for wrong in
-            ["https://s3.example.org", "https://s3.example.org/", "https://u:p@s3.example.org/b", "x"]
+    fn only_a_code_of_what_a_bucket_says_is_told() {
+        for said in [format!("<Code>{}</Code>", "a".repeat(65)), "<Code>\u{1b}[2J</Code>".into(), "x".into()]
         {
+            let mut answer = Response::builder().status(500).body(Body::builder().data(said)).unwrap();
+            let told = ensure_done(&mut answer).unwrap_err().to_string();
+            assert!(told.ends_with("(without a code): try again later"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_bucket_or_with_a_login_is_refused() {
+        for wrong in [
+            "https://s3.example.org",
+            "https://s3.example.org/",
+            "https://u:p@s3.example.org/b",
+            "https://:p@s3.example.org/b",
+            "x",
+        ] {
             let credentials = Credentials::new("user", SECRET);
             assert!(Bucket::new(wrong, credentials, "us-east-1".into()).is_err(), "{wrong}");
         }
