@@ -11,6 +11,8 @@ use std::{
 };
 use tar::{Archive, Builder, Header};
 
+/// Rights that nothing unpacked has: an archive may be of a stranger.
+const OTHERS_WRITE: u32 = 0o022;
 /// Limit of an archive's headers and names from one item's content to the next: all are read into memory.
 const HEADER_BYTES: u64 = 64 * 1024;
 /// Limit of the headers of folders, which are kept until the end.
@@ -93,6 +95,7 @@ impl<R: Read> Read for Limited<'_, R> {
 pub fn unpack(archive: impl Read, into: &Path) -> io::Result<()> {
     let left = Cell::new(HEADER_BYTES);
     let mut archive = Archive::new(Limited { inner: archive, left: &left });
+    archive.set_mask(OTHERS_WRITE);
     unpack_items(&mut archive, &left, into)?;
     left.set(u64::MAX);
     io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop)
@@ -124,7 +127,12 @@ fn unpack_items(archive: &mut Archive<impl Read>, left: &Cell<u64>, into: &Path)
 mod tests {
     use super::*;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
-    use std::{io::pipe, os::unix::fs::symlink, thread::spawn};
+    use std::{
+        fs::Permissions,
+        io::pipe,
+        os::unix::fs::{PermissionsExt, symlink},
+        thread::spawn,
+    };
     use tar::EntryType;
 
     /// Packs a path under another name, and unpacks that into a folder.
@@ -157,6 +165,22 @@ mod tests {
         symlink(&home, site.join("link")).unwrap();
         copy(site, folder.path());
         assert_eq!(fs::read_link(folder.path().join("other/link")).unwrap(), home);
+    }
+
+    #[test]
+    fn what_is_unpacked_is_written_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("site");
+        fs::create_dir(&site).unwrap();
+        fs::write(site.join("page"), "hello").unwrap();
+        for path in [site.join("page"), site.clone()] {
+            fs::set_permissions(path, Permissions::from_mode(0o4777)).unwrap();
+        }
+        copy(site, folder.path());
+        for path in ["other", "other/page"] {
+            let mode = folder.path().join(path).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o755, "{path}");
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl Progress {
     /// Records that this version can't run.
     pub fn reject(&mut self, contract: ContractId, rejection: Rejection) {
         let rejection = self.told(rejection);
-        error!(contract, version = ?self.version, code = ?rejection.code, why = %rejection, "rejected");
+        error!(contract, version = ?self.version, code = ?rejection.code, why = rejection.to_string(), "rejected");
         self.rejection = Some(rejection);
     }
 

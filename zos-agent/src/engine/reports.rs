@@ -117,7 +117,7 @@ fn log(report: &Report, snapshot: &Snapshot) {
             let Failure { version, code, .. } = failure;
             // Rejections that were found by trying are in the log already.
             if let Some(rejection) = snapshot.contracts.get(contract).and_then(|d| d.rejection(*version)) {
-                error!(contract, version, ?code, why = %rejection, "rejected");
+                error!(contract, version, ?code, why = rejection.to_string(), "rejected");
             }
         }
         Report::Released { contract } => info!(contract, "everything of it is removed: reporting that"),

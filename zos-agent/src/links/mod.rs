@@ -62,6 +62,8 @@ const READ_EVERY: Duration = Duration::from_secs(2);
 const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Least time from one write of what others say to the next.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
+/// Least time from one line of the log about a node's refused parts to the next.
+const TELL_EVERY: Duration = Duration::from_secs(600);
 /// What other nodes have said that waits to be looked at.
 const HEARD_KEPT: usize = 64;
 /// Direct addresses of another node that are tried.
@@ -98,8 +100,8 @@ pub struct Links {
     /// Whether names or members have changed since they were written last.
     is_unwritten: bool,
     written_at: Option<Instant>,
-    /// Why the last part of a node was refused.
-    refused: BTreeMap<(PublicKey, NetworkId), PartError>,
+    /// When it was told last that a node's part is refused.
+    refused: BTreeMap<(PublicKey, NetworkId), Instant>,
 }
 
 /// What is known of a tunnel.
@@ -310,7 +312,6 @@ impl Links {
         let node = hex::encode(from);
         match self.book.take(from, part, &self.members, &own) {
             Ok(is_new) => {
-                self.refused.remove(&(*from, id.clone()));
                 if is_new {
                     self.is_unwritten = true;
                     // Whoever says something else a hundred times a second has it looked at no sooner for that.
@@ -322,8 +323,8 @@ impl Links {
             // It may know a newer head.
             Err(PartError::NoMember) => debug!(node, twin = id.twin, network = id.name, "a stranger's part"),
             Err(why) => {
-                if self.refused.insert((*from, id.clone()), why.clone()).as_ref() != Some(&why) {
-                    warn!(node, twin = id.twin, network = id.name, "another node's part is refused: {why}");
+                if is_told(&mut self.refused, (*from, id.clone()), Instant::now()) {
+                    warn!(node, twin = id.twin, network = id.name, %why, "another node's part is refused");
                 }
             }
         }
@@ -335,7 +336,10 @@ impl Links {
         for id in gone {
             match self.remove(&id).await {
                 Ok(()) => drop(self.tended.remove(&id)),
-                Err(why) => warn!(twin = id.twin, network = id.name, "can't remove its tunnel: {why:#}"),
+                Err(why) => {
+                    let why = format!("{why:#}");
+                    warn!(twin = id.twin, network = id.name, why, "can't remove its tunnel");
+                }
             }
         }
         for id in here.keys() {
@@ -348,7 +352,8 @@ impl Links {
                     warn!(
                         twin = id.twin,
                         network = id.name,
-                        "can't link it with other nodes, trying again: {why}"
+                        why,
+                        "can't link it with other nodes, trying again"
                     );
                 }
                 if trouble.is_some() {
@@ -502,9 +507,34 @@ impl Links {
     }
 }
 
+/// Whether the log tells of a refused part now: a node that lies without end doesn't fill it.
+fn is_told(
+    told: &mut BTreeMap<(PublicKey, NetworkId), Instant>,
+    of: (PublicKey, NetworkId),
+    now: Instant,
+) -> bool {
+    let is_due = told.get(&of).is_none_or(|at| now.duration_since(*at) >= TELL_EVERY);
+    if is_due {
+        told.insert(of, now);
+    }
+    is_due
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_lies_without_end_fills_no_log() {
+        let (mut told, begun) = (BTreeMap::new(), Instant::now());
+        let mut is_told = |node, after| {
+            let of = ([node; 32], NetworkId { twin: 1, name: "net".into() });
+            super::is_told(&mut told, of, begun + after)
+        };
+        assert!(is_told(1, Duration::ZERO) && is_told(2, Duration::ZERO));
+        assert!(!is_told(1, TELL_EVERY / 2));
+        assert!(is_told(1, TELL_EVERY) && !is_told(1, TELL_EVERY + TELL_EVERY / 2));
+    }
 
     #[test]
     fn news_of_a_node_hasten_the_next_look_and_add_none() {

@@ -14,6 +14,7 @@ use std::{future::pending, os::fd::OwnedFd, process::Stdio};
 use tfgrid_client::{
     causes::shortened,
     peer::{
+        Place,
         frame::{Frame, MAX_FRAME_BYTES},
         protocol::{Failed, FailedCode, Message},
     },
@@ -26,6 +27,8 @@ use tokio::{
     time::Instant,
 };
 
+/// Copies of a contract at the same time: each takes memory of the node before it is in the machine, and keeps it.
+const MAX_COPIES_OF_CONTRACT: usize = 8;
 /// Bytes of a path at most, as for the kernel.
 const MAX_PATH_BYTES: usize = 4_095;
 /// Limit of what is told of a failure.
@@ -43,7 +46,8 @@ impl Streams {
         path: &str,
         reply: &mut Reply,
     ) -> Result<(), Failed> {
-        let (mut copier, machine) = self.copier(sources, contract, workload, path, Direction::Out).await?;
+        let (mut copier, machine, _place) =
+            self.copier(sources, contract, workload, path, Direction::Out).await?;
         reply.message(Message::Ready {}).await?;
         let passed = Passed::new();
         tokio::select! {
@@ -64,7 +68,8 @@ impl Streams {
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
-        let (mut copier, machine) = self.copier(sources, contract, workload, path, Direction::In).await?;
+        let (mut copier, machine, _place) =
+            self.copier(sources, contract, workload, path, Direction::In).await?;
         reply.message(Message::Ready {}).await?;
         let passed = Passed::new();
         tokio::select! {
@@ -75,9 +80,14 @@ impl Streams {
         reply.message(Message::Done {}).await
     }
 
+<<<<<<< HEAD
     /// Starts the program that copies; returns it with a descriptor that becomes readable once the machine has ended.
     /// The program ends on drop: nothing may be left in the machine's control groups, which are removed with the
     /// machine.
+=======
+    /// Starts the program that copies, and returns it with what becomes readable once the machine has ended, and its place.
+    /// It ends on drop, also so that nothing is left in the machine's control groups, which are removed with it.
+>>>>>>> atka
     async fn copier(
         &self,
         sources: &Sources,
@@ -85,7 +95,7 @@ impl Streams {
         workload: &str,
         path: &str,
         direction: Direction,
-    ) -> Result<(Child, Receiver), Failed> {
+    ) -> Result<(Child, Receiver, Place<ContractId>), Failed> {
         if !path.starts_with('/') || path.len() > MAX_PATH_BYTES || path.contains('\0') {
             let message =
                 format!("a path in a machine begins with /, and has {MAX_PATH_BYTES} bytes at most");
@@ -93,6 +103,13 @@ impl Streams {
         }
         sources.ensure_paid(contract)?;
         let machine = sources.running(contract, workload)?;
+        let place = Place::take(&self.copies, contract, MAX_COPIES_OF_CONTRACT).ok_or_else(|| {
+            let message = format!(
+                "the node makes {MAX_COPIES_OF_CONTRACT} copies of contract {contract} at the same time: wait for one to \
+                 end"
+            );
+            failed(FailedCode::TooMany, &message)
+        })?;
         if !self.programs.take(contract, Instant::now()) {
             return Err(too_many_programs(contract));
         }
@@ -106,7 +123,7 @@ impl Streams {
         let copier = self
             .start_copier(&first, first_user, direction, path)
             .context("can't start the program that copies");
-        Ok((copier.map_err(|error| broken(error.into()))?, ends))
+        Ok((copier.map_err(|error| broken(error.into()))?, ends, place))
     }
 
     fn start_copier(

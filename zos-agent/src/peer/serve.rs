@@ -35,8 +35,10 @@ use tracing::debug;
 /// Connections at the same time, and of one key.
 const MAX_CONNECTIONS: usize = 1_024;
 const MAX_CONNECTIONS_OF_KEY: usize = 4;
-/// Answers at the same time about one contract, and to all keys of one twin.
+/// Answers at the same time about one contract, about the node itself, and to all keys of one twin. Each about the node
+/// has the log in memory, and looks at the machine.
 const MAX_ANSWERS_OF_CONTRACT: usize = 512;
+const MAX_ANSWERS_OF_NODE: usize = 16;
 const MAX_ANSWERS_OF_TWIN: usize = 1_024;
 /// Limit for a handshake: a caller who doesn't go on keeps its place for so long.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
@@ -210,12 +212,16 @@ impl Caller {
         let Some(owner) = known.borrow_and_update().owner(&key, contract) else {
             return Err(unknown(contract));
         };
-        let of_contract = Place::take(&self.of_contract, contract, MAX_ANSWERS_OF_CONTRACT);
+        let (most, what) = match contract {
+            Some(_) => (MAX_ANSWERS_OF_CONTRACT, "a contract"),
+            None => (MAX_ANSWERS_OF_NODE, "itself"),
+        };
+        let of_contract = Place::take(&self.of_contract, contract, most);
         let of_twin = Place::take(&self.of_twin, owner, MAX_ANSWERS_OF_TWIN);
         let (Some(_of_contract), Some(_of_twin)) = (of_contract, of_twin) else {
             let message = format!(
-                "the node answers {MAX_ANSWERS_OF_CONTRACT} requests about a contract and {MAX_ANSWERS_OF_TWIN} of a \
-                 twin at the same time: end some that last, such as those that follow"
+                "the node answers {most} requests about {what} and {MAX_ANSWERS_OF_TWIN} of a twin at the same time: end \
+                 some that last, such as those that follow"
             );
             return Err(failed(FailedCode::TooMany, &message));
         };

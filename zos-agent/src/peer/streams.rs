@@ -38,7 +38,7 @@ use std::{
 use tfgrid_client::{
     causes::shortened,
     peer::{
-        Rate,
+        Counts, Rate,
         frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
         protocol::{
             Control, Exec, Failed, FailedCode, Forward, Joining, Logs, MachineStatus, Message, Protocol,
@@ -237,6 +237,7 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
 pub struct Streams {
     pub(super) machines: Arc<DockerMachines>,
     pub(super) programs: Rate<ContractId>,
+    pub(super) copies: Counts<ContractId>,
     /// The agent's own, which copies files.
     pub(super) program: PathBuf,
     /// Those of volumes.
@@ -247,7 +248,8 @@ impl Streams {
     /// Streams from and to the machines of this engine and these volumes of theirs, by the agent's `program`.
     pub fn new(machines: Arc<DockerMachines>, volumes: PoolVolumes, program: PathBuf) -> Self {
         let snapshots = Snapshots::new(machines.clone(), volumes);
-        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY), program, snapshots }
+        let programs = Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY);
+        Self { machines, programs, copies: Counts::default(), program, snapshots }
     }
 
     /// What a contract's machines use.

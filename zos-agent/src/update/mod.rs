@@ -234,7 +234,8 @@ async fn mount() -> Result<Medium> {
     fs::create_dir_all(MOUNT_POINT)?;
     // An agent that was killed has left it mounted.
     let _ = run(&UMOUNT, &["-q", MOUNT_POINT]).await;
-    let options = "nosuid,nodev,noexec,codepage=437,iocharset=ascii";
+    // It has the farm's ticket.
+    let options = "nosuid,nodev,noexec,umask=0077,codepage=437,iocharset=ascii";
     let mounted = run(&MOUNT, &["-w", "-t", "vfat", "-o", options, device, MOUNT_POINT]).await;
     mounted.context("is the disk write-protected from which this machine boots?")?;
     Ok(Medium::new(MOUNT_POINT))

@@ -75,9 +75,16 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, PeerError>) -> Failed {
     }
 }
 
-/// Whether a copy from or to the machine runs, as one of its processes.
+/// Folder of the process of a copy from or to the machine, which is one of the machine's.
+fn copier(desk: &Desk) -> Option<PathBuf> {
+    let shown = desk.host.docker(&["top", &desk.host.name(&desk.machine.id), "-o", "pid,args"]);
+    let line = shown.lines().find(|line| line.contains("--first-user"))?;
+    Some(Path::new("/proc").join(line.split_whitespace().next()?))
+}
+
+/// Whether a copy from or to the machine runs.
 fn is_copied(desk: &Desk) -> bool {
-    desk.host.docker(&["top", &desk.host.name(&desk.machine.id)]).contains("--first-user")
+    copier(desk).is_some()
 }
 
 /// A copy to the machine, of which nothing has come yet.
@@ -201,11 +208,35 @@ async fn a_copy_counts_as_the_machines_and_ends_with_it() {
         sleep(Duration::from_millis(100)).await;
     }
     let mut call = begun(&desk, &peer).await;
+    let adjustment = fs::read_to_string(copier(&desk).unwrap().join("oom_score_adj")).unwrap();
+    assert_eq!(adjustment, "1000\n", "it ends before the machine's programs");
     desk.host.machines.stop(&desk.machine.id).await.unwrap();
     let failed = refused(timeout(LIMIT, call.next()).await.unwrap());
     assert_eq!(failed.code, FailedCode::NotRunning);
     let failed = refused(send(&desk, &peer, &[], "/srv").await);
     assert_eq!(failed.code, FailedCode::NotRunning);
     drop(call);
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_contract_has_8_copies_at_a_time() {
+    let desk = bare().await;
+    let peer = desk.caller(&desk.owner).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(begun(&desk, &peer).await);
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let archive = packed(file.path(), "new");
+    assert_eq!(refused(send(&desk, &peer, &archive, "/srv").await).code, FailedCode::TooMany);
+    drop(open.pop());
+    let ended = Instant::now();
+    while send(&desk, &peer, &archive, "/srv").await.is_err() {
+        assert!(ended.elapsed() < LIMIT, "a copy that has ended keeps its place");
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(open);
     desk.close().await;
 }

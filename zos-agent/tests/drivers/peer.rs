@@ -252,6 +252,27 @@ async fn only_the_farmer_sees_the_node_and_no_contract() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_node_answers_16_requests_about_itself_at_a_time() {
+    let desk = Desk::open().await;
+    let twins = BTreeMap::from([(FARMER, vec![desk.owner.public()])]);
+    desk.known.send_replace(Arc::new(Known::new(twins, BTreeMap::new()).with_farmer(Some(FARMER))));
+    let caller = desk.caller(&desk.owner).await;
+    desk.logs(1);
+    let logs = NodeLogs { follow: true, ..Default::default() };
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut lines = caller.node_logs(logs.clone()).await.unwrap();
+        assert!(timeout(LIMIT, lines.next()).await.unwrap().unwrap().is_some());
+        open.push(lines);
+    }
+    let Err(PeerError::Failed(failed)) = caller.node_status().await else { panic!("it is answered") };
+    assert_eq!(failed.code, FailedCode::TooMany);
+    drop(open);
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_request_names_a_contract_unless_it_is_about_the_node() {
     let desk = Desk::open().await;
     let twins = BTreeMap::from([(OWNER, vec![desk.owner.public()])]);
