@@ -31,7 +31,7 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot node status 3           what is ok, what is worth a note, what is wrong
+  threebot node status 3           what is ok, worth a note, or wrong
   threebot node status 3 --json    the same for scripts")]
 pub struct Status {
     #[command(flatten)]

@@ -80,14 +80,8 @@ impl Streams {
         reply.message(Message::Done {}).await
     }
 
-<<<<<<< HEAD
-    /// Starts the program that copies; returns it with a descriptor that becomes readable once the machine has ended.
-    /// The program ends on drop: nothing may be left in the machine's control groups, which are removed with the
-    /// machine.
-=======
     /// Starts the program that copies, and returns it with what becomes readable once the machine has ended, and its place.
     /// It ends on drop, also so that nothing is left in the machine's control groups, which are removed with it.
->>>>>>> atka
     async fn copier(
         &self,
         sources: &Sources,
