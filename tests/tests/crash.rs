@@ -50,6 +50,10 @@ fn an_agent_killed_again_and_again_ends_in_the_same_state() -> Result<()> {
         ensure!(kinds(grid, &before)? == expected, "after {kills} kills: {:?}", grid.footprint()?);
         ensure_adopted(grid, &site)?;
 
+        wait_for("the node to be heard again", UPDATED_WITHIN, || {
+            let shown = grid.user.threebot(&["node", "show", &node.to_string()])?;
+            Ok((shown["state"] == "online").then_some(()))
+        })?;
         let update = updated(grid)?;
         let contract = site.contract.clone();
         let updates = move |user: &Person| {

@@ -330,7 +330,9 @@ pub fn deaths_and_failing_checks_are_told_as_events(grid: &mut Grid) -> Result<(
     let (user, node, file) = (&grid.user, grid.node.to_string(), file.display().to_string());
     let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
     for (name, told) in [("dies", "ended: out of memory, exit code 137"), ("sick", "unhealthy")] {
-        shown(user, &["exec", &contract, name, "--", "/bin/busybox", "touch", "/told"])?;
+        wait_for(&format!("{name} to be told"), LIMIT, || {
+            Ok(shown(user, &["exec", &contract, name, "--", "/bin/busybox", "touch", "/told"]).ok())
+        })?;
         wait_for(&format!("the event that {name} {told}"), 2 * LIMIT, || {
             let events = shown(user, &["events", &contract])?;
             let is_told = |line: &str| line.contains(name) && line.contains(told);

@@ -210,8 +210,9 @@ async fn a_port_is_open_to_the_network_that_it_names() {
             spec(&["11.1.1.9", "2a10::9"], &ports.each_ref().map(String::as_str)),
         )]);
         world.addresses.set(web.id.contract, &machines).await.unwrap();
-        assert_eq!(world.client.fetch("11.1.1.9", PORT).is_ok(), v4, "{networks:?}");
-        assert_eq!(world.client.fetch("2a10::9", PORT).is_ok(), v6, "{networks:?}");
+        let is_reached = |ip| (0..3).any(|_| world.client.fetch(ip, PORT).is_ok());
+        assert_eq!(is_reached("11.1.1.9"), v4, "{networks:?}");
+        assert_eq!(is_reached("2a10::9"), v6, "{networks:?}");
     }
 }
 
