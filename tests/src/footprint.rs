@@ -49,7 +49,12 @@ impl Footprint {
         let devices = output("loop device", "losetup", &["-l", "-n", "-O", "NAME,BACK-FILE"])?;
         lines.extend(devices.into_iter().filter(|device| device.contains(&format!("/{prefix}"))));
         for interface in fs::read_dir("/sys/class/net")? {
-            lines.insert(format!("interface {}", interface?.file_name().to_string_lossy()));
+            let name = interface?.file_name().to_string_lossy().into_owned();
+            // A container's own, which is listed below; or of one whose engine was killed as it made it: nobody can tell
+            // whose that is.
+            if !name.starts_with("veth") {
+                lines.insert(format!("interface {name}"));
+            }
         }
         lines.extend(output("firewall", "nft", &["list", "tables"])?);
         for entry in fs::read_dir(std::env::temp_dir())? {

@@ -71,10 +71,36 @@ pub struct Healer<S> {
     /// Snapshots, where the policy has them.
     jobs: Option<Jobs<S>>,
     snapshots_read: Option<UnixSeconds>,
-    /// When what failed is tried again.
+    /// Of moves that failed: a node that dies while a snapshot is taken delays no move.
+    moves: Pauses,
+    /// Of snapshots and restores that failed.
+    data: Pauses,
+}
+
+/// When what failed for a contract is tried again.
+#[derive(Default)]
+struct Pauses {
     not_before: BTreeMap<ContractId, UnixSeconds>,
-    /// The last pauses of contracts that are to be moved, saved or restored, in seconds.
-    pauses: BTreeMap<ContractId, u64>,
+    /// The last pauses, in seconds.
+    last: BTreeMap<ContractId, u64>,
+}
+
+impl Pauses {
+    fn is_due(&self, contract: ContractId, now: UnixSeconds) -> bool {
+        self.not_before.get(&contract).is_none_or(|then| now >= *then)
+    }
+
+    fn put_off(&mut self, contract: ContractId, now: UnixSeconds) {
+        let pause = pause_after(self.last.get(&contract).copied());
+        self.last.insert(contract, pause);
+        self.not_before.insert(contract, now.saturating_add(pause));
+    }
+
+    /// Forgets those that are over, and how long they were once a contract needs no try any more.
+    fn retain(&mut self, now: UnixSeconds, needs: impl Fn(&ContractId) -> bool) {
+        self.not_before.retain(|_, then| *then > now);
+        self.last.retain(|contract, _| needs(contract));
+    }
 }
 
 impl<S: Snapshots> Healer<S> {
@@ -86,8 +112,8 @@ impl<S: Snapshots> Healer<S> {
         snapshots: Option<S>,
     ) -> Self {
         let jobs = snapshots.map(Jobs::new);
-        let (not_before, pauses) = (BTreeMap::new(), BTreeMap::new());
-        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, not_before, pauses }
+        let (moves, data) = (Pauses::default(), Pauses::default());
+        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, moves, data }
     }
 
     /// What a round would move now, and what it wouldn't.
@@ -123,7 +149,7 @@ impl<S: Snapshots> Healer<S> {
             match decision {
                 Decision::Move(it) => {
                     held.insert(it.contract);
-                    wanted.extend(self.is_due(it.contract, seen.now).then_some(it));
+                    wanted.extend(self.moves.is_due(it.contract, seen.now).then_some(it));
                 }
                 Decision::Hold(hold) => {
                     held.insert(hold.contract);
@@ -141,11 +167,9 @@ impl<S: Snapshots> Healer<S> {
         let is_held =
             |matter: &str| matter.parse::<ContractId>().is_ok_and(|contract| held.contains(&contract));
         self.journal.retain_said(|matter| matter == "funds" || is_held(matter))?;
-        self.not_before.retain(|_, then| *then > seen.now);
         let memory = &self.journal.memory;
-        self.pauses.retain(|contract, _| {
-            held.contains(contract) || due.contains(contract) || memory.is_incomplete(*contract)
-        });
+        self.moves.retain(seen.now, |contract| held.contains(contract));
+        self.data.retain(seen.now, |contract| due.contains(contract) || memory.is_incomplete(*contract));
         self.metrics.seen(&seen, &self.journal.memory, held.len());
         self.warn(&seen)?;
         self.move_all(world, wanted, &seen).await?;
@@ -198,20 +222,9 @@ impl<S: Snapshots> Healer<S> {
         Ok(())
     }
 
-    /// Whether what failed for a contract may be tried again.
-    fn is_due(&self, contract: ContractId, now: UnixSeconds) -> bool {
-        self.not_before.get(&contract).is_none_or(|then| now >= *then)
-    }
-
-    fn put_off(&mut self, contract: ContractId, now: UnixSeconds) {
-        let pause = pause_after(self.pauses.get(&contract).copied());
-        self.pauses.insert(contract, pause);
-        self.not_before.insert(contract, now.saturating_add(pause));
-    }
-
     fn start(&mut self, job: Job, now: UnixSeconds) {
         let around = self.around(job);
-        if self.is_due(job.contract(), now)
+        if self.data.is_due(job.contract(), now)
             && let Some(jobs) = &mut self.jobs
         {
             jobs.start(job, around);
@@ -288,7 +301,7 @@ impl<S: Snapshots> Healer<S> {
 
     fn fail(&mut self, job: Job, error: &anyhow::Error, now: UnixSeconds) -> Result<()> {
         let contract = job.contract();
-        self.put_off(contract, now);
+        self.data.put_off(contract, now);
         let what = match job {
             Job::Take(_) => "a snapshot failed of",
             Job::Restore { .. } => "nothing was restored into",
@@ -327,7 +340,7 @@ impl<S: Snapshots> Healer<S> {
         }
         let (orders, holds) = world.prepare(wanted, seen, &self.journal, &self.policy).await?;
         for hold in holds {
-            self.put_off(hold.contract, seen.now);
+            self.moves.put_off(hold.contract, seen.now);
             self.hold(hold, seen)?;
         }
         for orders in orders.chunks(MOVES_AT_ONCE) {
@@ -397,7 +410,7 @@ impl<S: Snapshots> Healer<S> {
     fn refuse(&mut self, order: &Order, seen: &Seen, why: &str) -> Result<()> {
         let old = order.wanted.contract;
         self.journal.strike(old)?;
-        self.put_off(old, seen.now);
+        self.moves.put_off(old, seen.now);
         self.metrics.ended("refused");
         self.tell(
             seen.now,

@@ -517,6 +517,25 @@ async fn a_snapshot_that_fails_is_tried_less_and_less_often() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_failed_delays_no_move() {
+    let state = world(1);
+    let mut bot = Bot::new(&state, 1);
+    bot.world.has_data = true;
+    bot.acts(false, None).await;
+    let now = {
+        let mut state = state.borrow_mut();
+        state.offline.insert(1, 1);
+        state.minutes += 31;
+        1_700_000_000 + state.minutes * 60
+    };
+    // The node died while its volume was read.
+    let other = [("other".to_owned(), now)].into();
+    bot.healer.as_mut().unwrap().note_taken(1, other, now).unwrap();
+    bot.acts(false, None).await;
+    assert!(state.borrow().open.contains_key(&2));
+}
+
+#[tokio::test]
 async fn a_volume_that_a_node_leaves_out_keeps_its_snapshot() {
     let state = world(1);
     let mut bot = Bot::new(&state, 1);
