@@ -335,7 +335,9 @@ fn a_stolen_key_opens_what_is_its_own(grid: &ThreeNodes<'_>) -> Result<()> {
         ensure!(text(&removed["note"])?.contains("may know for good"), "{removed}");
     }
     let later = page_deployment(&grid.image, 1);
-    let later = grid.deploys(&grid.user, 0, "later", &later, &["--no-wait"])?;
+    let later = wait_for("the old node to take contracts again", PAGE_WITHIN, || {
+        Ok(grid.deploys(&grid.user, 0, "later", &later, &["--no-wait"]).ok())
+    })?;
     let body = body_of(&later["contract"])?;
     ensure!(!body.contains(GREETING), "a removed bot reads what was sealed since: {body}");
     Ok(())
