@@ -19,9 +19,9 @@ pub enum State {
 /// A thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is.
+    /// What was looked at.
     pub name: String,
-    /// How it is.
+    /// Whether it is as it should be.
     pub state: State,
     /// How it is, in words.
     pub text: String,

@@ -50,11 +50,7 @@ impl Streams {
             self.copier(sources, contract, workload, path, Direction::Out).await?;
         reply.message(Message::Ready {}).await?;
         let passed = Passed::new();
-        tokio::select! {
-            sent = send_archive(&mut copier, reply, &passed) => sent?,
-            _ = machine.readable() => return Err(not_running(workload)),
-            () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
-        }
+        passes(send_archive(&mut copier, reply, &passed), &passed, &machine, workload).await?;
         reply.message(Message::Done {}).await
     }
 
@@ -72,11 +68,7 @@ impl Streams {
             self.copier(sources, contract, workload, path, Direction::In).await?;
         reply.message(Message::Ready {}).await?;
         let passed = Passed::new();
-        tokio::select! {
-            unpacked = take_archive(&mut copier, receive, &passed) => unpacked?,
-            _ = machine.readable() => return Err(not_running(workload)),
-            () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
-        }
+        passes(take_archive(&mut copier, receive, &passed), &passed, &machine, workload).await?;
         reply.message(Message::Done {}).await
     }
 
@@ -141,6 +133,20 @@ impl Streams {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
+    }
+}
+
+/// Awaits the archive's end, as long as its machine runs and something passes.
+async fn passes(
+    archive: impl Future<Output = Result<(), Failed>>,
+    passed: &Passed,
+    machine: &Receiver,
+    workload: &str,
+) -> Result<(), Failed> {
+    tokio::select! {
+        ended = archive => ended,
+        _ = machine.readable() => Err(not_running(workload)),
+        () = passed.nothing_for(IDLE_AFTER) => Err(nothing_passed()),
     }
 }
 
