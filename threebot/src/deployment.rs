@@ -72,13 +72,13 @@ impl DeploymentFile {
         }
         let (deployment, body) =
             deployment(source).with_context(|| format!("{name} isn't a deployment that a node would run"))?;
-        let needs = deployment.needs();
+        let least = deployment.least_reservation();
         let resources = Resources {
-            cru: self.cru.unwrap_or(needs.cru),
-            mru: self.mru.unwrap_or(needs.mru),
-            sru: self.sru.unwrap_or(needs.sru),
-            hru: self.hru.unwrap_or(needs.hru),
-            gpu: needs.gpu,
+            cru: self.cru.unwrap_or(least.cru),
+            mru: self.mru.unwrap_or(least.mru),
+            sru: self.sru.unwrap_or(least.sru),
+            hru: self.hru.unwrap_or(least.hru),
+            gpu: least.gpu,
         };
         deployment
             .check_fits(&resources)

@@ -206,11 +206,16 @@ fn peers(at: &Cursor) -> Result<Vec<NetworkPeer>, Rejection> {
     Ok(peers)
 }
 
-fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
-    let text = at.string()?;
+/// What a private network may have as its subnet: private, with a prefix of 16 to 30 and no host bits.
+pub fn private_subnet(text: &str) -> Option<Ipv4Net> {
     let is_valid =
         |net: &Ipv4Net| Subnet { address: net.addr().octets(), prefix: net.prefix_len() }.is_valid();
-    text.parse().ok().filter(is_valid).ok_or_else(|| {
+    text.parse().ok().filter(is_valid)
+}
+
+fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
+    let text = at.string()?;
+    private_subnet(text).ok_or_else(|| {
         at.invalid(format!(
             "is a private IPv4 network with a prefix of 16 to 30 and no host bits, \
              such as 10.20.0.0/16; this is {text:?}"

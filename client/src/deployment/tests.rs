@@ -728,6 +728,18 @@ fn needs_beyond_the_reservation_are_refused_by_name() {
 }
 
 #[test]
+fn a_contract_of_networks_alone_reserves_something() {
+    let mut document = site();
+    let machines = parse(&document).unwrap();
+    assert_eq!(machines.least_reservation(), machines.needs());
+    document["workloads"].as_array_mut().unwrap().truncate(1);
+    let alone = parse(&document).unwrap();
+    assert_eq!(alone.needs(), Resources::ZERO);
+    assert_eq!(alone.least_reservation(), Resources { mru: 16 * MIB, ..Resources::ZERO });
+    alone.check_fits(&alone.least_reservation()).unwrap();
+}
+
+#[test]
 fn a_volume_counts_for_the_kind_of_its_disk() {
     let needs = |disk| parse(&with("/workloads/0/data/disk", json!(disk))).unwrap().needs();
     let (ssd, hdd) = (needs("ssd"), needs("hdd"));

@@ -516,7 +516,7 @@ fn states(application: &Application, is_plain: bool) -> BTreeMap<String, State> 
     let state = |(name, part): (&String, &Part)| {
         let deployment = application.deployment(name, part);
         let deployment = if is_plain { deployment } else { deployment.with_texts_as_secrets() };
-        let (resources, public_ips) = (deployment.needs(), part.public_ips);
+        let (resources, public_ips) = (deployment.least_reservation(), part.public_ips);
         (name.clone(), State { deployment, resources, public_ips })
     };
     application.parts.iter().map(state).collect()
