@@ -600,8 +600,9 @@ impl Deployment {
 
     /// How many public IPv4 addresses its machines ask for.
     pub fn public_ips(&self) -> usize {
-        let asks = |workload: &&Workload| matches!(&workload.data, WorkloadData::Zmachine(machine) if machine.public_ip);
-        self.workloads.iter().filter(asks).count()
+        let has_one =
+            |data: &WorkloadData| matches!(data, WorkloadData::Zmachine(machine) if machine.public_ip);
+        self.workloads.iter().filter(|workload| has_one(&workload.data)).count()
     }
 
     /// The sum of the workloads' needs.

@@ -293,8 +293,8 @@ workloads:
 
     #[test]
     fn numbers_and_booleans_are_texts_where_texts_are_meant() {
-        let yaml = "version: 1\nworkloads:\n- name: 7\n  type: zmachine\n  data:\n    { image: docker.io/a/b:1, cpu: 1, \
-                    memory: 16777216, env: { PORT: 5432, ON: true, V: 1.10 }, args: [-p, 80] }\n";
+        let yaml = "version: 1\nworkloads:\n- name: 7\n  type: zmachine\n  data:\n    { image: docker.io/a/b:1, \
+                    cpu: 1, memory: 16777216, env: { PORT: 5432, ON: true, V: 1.10 }, args: [-p, 80] }\n";
         let found = reservation("a.yaml", yaml, &[]).unwrap();
         let WorkloadData::Zmachine(machine) = &found.deployment.workloads[0].data else {
             panic!("no machine")

@@ -100,8 +100,8 @@ pub struct RunArgs {
     pub unsafe_capacity: bool,
     /// Name servers for workloads, instead of this host's own
     ///
-    /// Workloads reach them at port 53 even in the farm's own network. One that doesn't answer when the agent starts isn't
-    /// used.
+    /// Workloads reach them at port 53 even in the farm's own network. One that doesn't answer when the agent starts
+    /// isn't used.
     #[arg(long, env = "ZOS_DNS", value_name = "IPS", value_delimiter = ',')]
     pub dns: Vec<IpAddr>,
     /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
@@ -109,8 +109,9 @@ pub struct RunArgs {
     pub allow_smtp: bool,
     /// Give workloads public addresses, by this network interface; `default` is that of the default route
     ///
-    /// They are those that the farm has on the chain, and those of the node's public IPv6 network. This host routes them to
-    /// their workloads and answers for them on the interface: it may be in their network, or have them routed to it.
+    /// They are those that the farm has on the chain, and those of the node's public IPv6 network. This host routes
+    /// them to their workloads and answers for them on the interface: it may be in their network, or have them routed
+    /// to it.
     #[arg(long, env = "ZOS_PUBLIC_INTERFACE", value_name = "NAME")]
     pub public_interface: Option<PublicInterface>,
     /// Where images come from.

@@ -655,7 +655,8 @@ fn a_zmount_belongs_to_one_machine() {
     other["data"]["mounts"] = json!([{ "name": "data", "path": "/data" }]);
     let rejection = parse(&with("/workloads/2", other)).unwrap_err();
     assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/2/data/mounts/0/name"));
-    let message = r#""data" is mounted by /workloads/1 already; a zmount belongs to one machine, a volume can be shared"#;
+    let message = "\"data\" is mounted by /workloads/1 already; a zmount belongs to one machine, a volume can be \
+                   shared";
     assert_eq!(rejection.message, message);
 }
 

@@ -332,7 +332,10 @@ fn table(parts: &[Part]) -> String {
 }
 
 fn value(Part { contract, node, name, network, peers, .. }: &Part) -> Value {
-    let peer = |(peer, ip): &(NetworkPeer, Ipv4Addr)| json!({ "name": peer.name, "public_key": key_text(&peer.public_key), "ip": ip });
+    let peer = |(peer, ip): &(NetworkPeer, Ipv4Addr)| {
+        let public_key = key_text(&peer.public_key);
+        json!({ "name": peer.name, "public_key": public_key, "ip": ip })
+    };
     json!({
         "network": name,
         "subnet": network.subnet.to_string(),

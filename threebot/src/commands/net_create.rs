@@ -227,8 +227,10 @@ mod tests {
             (part.node, String::from_utf8(deployment.to_body().unwrap()).unwrap())
         });
         let body = |node: u32, range: &str| {
+            let part = format!(r#""application":{{"name":"site","part":"node-{node}"}}"#);
+            let data = format!(r#"{{"subnet":"10.20.0.0/16","range":"{range}"}}"#);
             format!(
-                r#"{{"version":1,"application":{{"name":"site","part":"node-{node}"}},"workloads":[{{"name":"site","type":"network","data":{{"subnet":"10.20.0.0/16","range":"{range}"}}}}]}}"#
+                r#"{{"version":1,{part},"workloads":[{{"name":"site","type":"network","data":{data}}}]}}"#
             )
         };
         let expected = [(Some(3), body(3, "10.20.0.0/24")), (Some(9), body(9, "10.20.1.0/24"))];

@@ -200,8 +200,8 @@ impl<S: Snapshots> Healer<S> {
                 Next::Updated { new } => {
                     self.reach(it, Step::Done { new }, seen.now)?;
                     let text = format!(
-                        "contract {new} was updated before it had the last snapshot of contract {old}, and keeps what it \
-                         has: `threebot restore` puts the snapshot in its place"
+                        "contract {new} was updated before it had the last snapshot of contract {old}, and keeps what \
+                         it has: `threebot restore` puts the snapshot in its place"
                     );
                     self.tell(seen.now, "empty", Some(new), text)?;
                 }

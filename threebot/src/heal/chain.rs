@@ -388,8 +388,8 @@ fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
     api::transactions().proxy().proxy(MultiAddress::Id(owner), Some(ProxyType::Deploy), call)
 }
 
-/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries out
-/// one: the others' first call fails.
+/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries
+/// out one: the others' first call fails.
 fn calls(order: &Order) -> Vec<RuntimeCall> {
     let Order { wanted, to, body, networks, resources, public_ips, rate, name_rate, .. } = order;
     let first = match wanted.release {

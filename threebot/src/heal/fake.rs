@@ -301,7 +301,8 @@ impl Bot {
         Self { world, folder, backups, healer: None }
     }
 
-    /// Looks once, with what it saw last if that isn't too old, and is killed after so many points; returns whether it was.
+    /// Looks once, with what it saw last if that isn't too old, and is killed after so many points; returns whether it
+    /// was.
     async fn acts(&mut self, lags: bool, points: Option<u32>) -> bool {
         let is_fresh = self.world.state.borrow().block() - self.world.view.block() <= MAX_LAG;
         (self.world.lags, self.world.points) = (lags && is_fresh, points);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot heal`: moves what a dead node took to another one (docs/BOT.md).
 //!
-//! What is done follows from finalized state, policy, journal and time alone ([`decide`]); [`act`] carries it out, through
-//! [`act::World`], and writes down each step before it.
+//! What is done follows from finalized state, policy, journal and time alone ([`decide`]); [`act`] carries it out,
+//! through [`act::World`], and writes down each step before it.
 
 mod act;
 mod chain;
