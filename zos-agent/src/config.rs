@@ -30,14 +30,20 @@ use std::{
 /// reports what runs and what was used. It can be stopped, killed or upgraded at any time; workloads keep
 /// running.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    version,
+    max_term_width = 80,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 #[command(after_help = "\
 Examples:
-  # Does this machine have all that the agent needs, and why does its node earn nothing?
+  # What does this machine lack, and why does its node earn nothing?
   zos-agent doctor --chain wss://rpc.example.org
 
   # First start, with the farmer's ticket
-  ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org --pool /dev/sdb
+  export ZOS_TICKET=tfgrid-ticket-1:…
+  zos-agent --chain wss://rpc.example.org --pool /dev/sdb
 
   # On a laptop, beside a development chain
   zos-agent --chain ws://127.0.0.1:9944 --data ./node --pool 20GiB

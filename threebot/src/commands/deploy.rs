@@ -480,7 +480,7 @@ impl Waiting {
                 let pending = Pending::read(&session.grid.finalized().await?, contract).await?;
                 let until = pending.map_or_else(String::new, |pending| format!("; {}", pending.text()));
                 bail!(
-                    "after {}: {late}{until}; see `threebot show {contract}`",
+                    "after {}: {late}{until}; `threebot status {contract}` asks the node why",
                     stretch(self.timeout.as_secs())
                 )
             }
