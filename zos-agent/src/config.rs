@@ -12,7 +12,7 @@ use crate::{
         runtime::RuntimeArgs,
     },
     host::CapacityOverride,
-    logs::LogPolicy,
+    logs::LogReach,
     peer::PeerArgs,
     power::PowerArgs,
     update::UpdateArgs,
@@ -125,7 +125,7 @@ pub struct RunArgs {
     pub registries: Registries,
     /// Where output of machines may go.
     #[command(flatten)]
-    pub logs: LogPolicy,
+    pub logs: LogReach,
     /// Web gateway of the node.
     #[command(flatten)]
     pub gateway: GatewayArgs,
