@@ -41,6 +41,7 @@ use tfgrid_client::{
     },
     deployment::{Application, Deployment, MAX_BODY_BYTES, Replaces, Secrets},
     error::SubmitError,
+    grid_at::SealKeys,
     primitives::{
         Body, ContractId, NodeId, TwinId,
         net::Subnet as Range,
@@ -232,19 +233,12 @@ impl Chain {
         let (application, name, held) = rules_for(kept, mandate, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
         let features = deployment.features();
-        let mut shunned = shunned(kept, &journal.memory);
-        let (to, keys) = loop {
+        let best = |market: &Market| -> Result<NodeId> {
             let ask = Ask { name: &name, part, resources: kept.resources, features };
-            let nodes = market.without(&shunned, |market| place(&application, &[ask], &held, market))?;
-            let to = *nodes.get(&name).context("no node was found")?;
-            let keys = at.seal_keys(to, self.twin).await?;
-            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
-            if Recipient::new(&keys.node).is_ok() {
-                break (to, keys);
-            }
-            // Nothing can be sealed to it, however cheap it is.
-            shunned.insert(to);
+            let nodes = place(&application, &[ask], &held, market)?;
+            nodes.get(&name).copied().context("no node was found")
         };
+        let (to, keys) = self.sealable(at, market, shunned(kept, &journal.memory), best).await?;
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
@@ -277,6 +271,26 @@ impl Chain {
             rate,
             name_rate,
         })
+    }
+
+    /// The best node to which a body can be sealed, with the keys that are to open it there.
+    async fn sealable(
+        &self,
+        at: &GridAt,
+        market: &mut Market,
+        mut shunned: BTreeSet<NodeId>,
+        best: impl Fn(&Market) -> Result<NodeId>,
+    ) -> Result<(NodeId, SealKeys)> {
+        loop {
+            let to = market.without(&shunned, &best)?;
+            let keys = at.seal_keys(to, self.twin).await?;
+            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
+            if Recipient::new(&keys.node).is_ok() {
+                return Ok((to, keys));
+            }
+            // Nothing can be sealed to it, however cheap it is.
+            shunned.insert(to);
+        }
     }
 
     /// Whether somebody else has the name for a closed contract, and no other bot of the owner's acts on it.
