@@ -327,7 +327,8 @@ fn take(machine: &mut Machine, step: Step) {
     };
 }
 
-/// A chain with a node, on which Bob and Charlie have this credit; takes the steps and checks the invariants after each.
+/// A chain with a node, on which Bob and Charlie have this credit; takes the steps and checks the invariants after
+/// each.
 fn take_all(credits: [Balance; 2], steps: Vec<Step>) {
     run(|| {
         farm_with_ticket(1);

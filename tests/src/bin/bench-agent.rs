@@ -79,7 +79,8 @@ impl<'a> Bench<'a> {
         let file = grid.run().folder().join("bench.json");
         fs::write(&file, body.to_string())?;
         grid.user.threebot(&["limits", "--rate", "none"])?;
-        // A grace period lasts as long as what was paid before would buy, so all is paid at the price at which it comes.
+        // A grace period lasts as long as what was paid before would buy, so all is paid at the price at which it
+        // comes.
         set_price(grid, LOW_PRICE)?;
         grid.user.threebot(&["deposit", "10000"])?;
         let bench = Self { grid, deployment: file.display().to_string() };

@@ -33,6 +33,7 @@ const CONTRACTS: &[Scenario] = &scenarios![
     teams::teams_sign_as_their_page_says,
     command_line::farmers_see_and_set_all_of_their_own,
     command_line::applications_go_on_where_they_stopped,
+    command_line::a_network_is_made_and_grows,
     refusals::nodes_and_chain_refuse_what_is_wrong,
     funds::a_deposit_that_is_missing_is_made_with_the_call,
     funds::a_deposit_resumes_a_contract_without_funds,

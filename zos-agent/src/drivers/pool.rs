@@ -824,8 +824,8 @@ impl Pool {
         is("max_referenced", limits.referenced) && is("max_exclusive", limits.exclusive)
     }
 
-    /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as the
-    /// kernel does.
+    /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as
+    /// the kernel does.
     ///
     /// # Errors
     /// If a tool fails.
@@ -855,8 +855,8 @@ impl Pool {
         cleared
     }
 
-    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
-    /// what it shares with others beyond the snapshot.
+    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others,
+    /// and what it shares with others beyond the snapshot.
     ///
     /// # Errors
     /// If it isn't a subvolume, or the kernel still counts what it shares.
