@@ -77,7 +77,7 @@ pub struct Sent {
     /// A file that goes with it, 16 MiB at most
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// IP addresses with ports at which the receiver listens
+    /// IP addresses with ports at which the receiver listens; without them and a contact, those that it publishes
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     at: Vec<SocketAddr>,
     /// How long to try, such as 90s or 10m
