@@ -61,6 +61,7 @@ const BOTS: &[Scenario] = &scenarios![
     messages::messages_pass_where_nobody_can_read_them,
     messages::messages_of_strangers_are_refused,
     messages::messages_wait_for_whoever_is_away,
+    messages::messages_find_a_twin_in_the_phone_book_alone,
     messages::messages_are_answered_by_the_script_of_the_guide,
     farm_watch::a_farmer_is_told_of_a_silent_node_and_of_its_return,
     own_node::a_farmer_sees_its_node_and_nothing_of_tenants,
