@@ -3,7 +3,7 @@
 
 use crate::{payer_impls::ChangedBy, *};
 use frame_support::{defensive, ensure, traits::Get};
-use sp_runtime::DispatchResult;
+use sp_runtime::{DispatchError, DispatchResult};
 use tfgrid_primitives::{
     Balance, Charge, ClockSpan, ContractId, ExactTft, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount,
     UsdRate,
@@ -20,10 +20,16 @@ impl<T: Config> Ledger for Pallet<T> {
         what.rate(&Policy::<T>::get()?.prices)
     }
 
-    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult {
+    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError> {
         Self::ensure_affordable(parties.payer, price.rates)?;
+        let place = || {
+            let payer = Payers::<T>::get(parties.payer);
+            (payer.paused, payer.agenda_end(), payer.price_factor)
+        };
+        let before = place();
         Self::open_account(contract, parties, price);
-        Ok(())
+        // Where it stays paused, its grace period may end all the same.
+        Ok(!before.0 && before == place())
     }
 
     fn start(contract: ContractId, waited_ms: GridMillis) {
