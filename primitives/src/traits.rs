@@ -367,7 +367,7 @@ pub trait Ledger {
     fn quote(what: &Priced) -> Option<UsdRate>;
     /// Opens the account of `contract` with its rates committed. Refuses unless the payer's credit covers the
     /// minimum runway of all its rates and its owner's limits admit them. Says whether the payer goes on as before,
-    /// which takes the least: at its price factor, at its place in the agenda, and not in a grace period.
+    /// which takes the least: at its price factor and its places in both agendas, and not in a grace period.
     fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError>;
     /// Charges `contract` from now on. Where it is charged already, its node was silent and is back before
     /// anybody suspended the contract: what was charged in between goes back. Where the wait for the node was paid

@@ -22,14 +22,7 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError> {
         Self::ensure_affordable(parties.payer, price.rates)?;
-        let place = || {
-            let payer = Payers::<T>::get(parties.payer);
-            (payer.paused, payer.agenda_end(), payer.price_factor)
-        };
-        let before = place();
-        Self::open_account(contract, parties, price);
-        // Where it stays paused, its grace period may end all the same.
-        Ok(!before.0 && before == place())
+        Ok(Self::open_account(contract, parties, price))
     }
 
     fn start(contract: ContractId, waited_ms: GridMillis) {
@@ -189,9 +182,12 @@ impl<T: Config> Ledger for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn open_account(contract: ContractId, parties: Parties, price: ContractPrice) {
-        Self::change_payer(parties.payer, ChangedBy::Owner, |p| p.committed.add(price.rates));
+    /// Says whether its payer goes on as before.
+    pub(crate) fn open_account(contract: ContractId, parties: Parties, price: ContractPrice) -> bool {
+        let commit = |payer: &mut Payer| payer.committed.add(price.rates);
+        let ((), goes_on) = Self::change_payer_and_tell(parties.payer, ChangedBy::Owner, commit);
         LedgerAccounts::<T>::insert(contract, LedgerAccount::open(parties, price));
+        goes_on
     }
 
     /// Refuses unless `twin`'s credit pays for all its rates and `more` for the minimum runway, and its owner's
