@@ -8,6 +8,7 @@ mod cli;
 mod command;
 mod disk;
 mod endpoints;
+mod memory;
 mod nodelay;
 mod rpc;
 mod sealing;

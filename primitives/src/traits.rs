@@ -17,7 +17,7 @@ use crate::{
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
-use sp_runtime::{DispatchResult, Weight};
+use sp_runtime::{DispatchError, DispatchResult, Weight};
 use sp_weights::WeightMeter;
 
 /// The directory of twins.
@@ -366,8 +366,9 @@ pub trait Ledger {
     /// What this costs per hour at the present list, in 1e-10 USD; `None` where the price exceeds all bounds.
     fn quote(what: &Priced) -> Option<UsdRate>;
     /// Opens the account of `contract` with its rates committed. Refuses unless the payer's credit covers the
-    /// minimum runway of all its rates and its owner's limits admit them.
-    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult;
+    /// minimum runway of all its rates and its owner's limits admit them. Says whether the payer goes on as before,
+    /// which takes the least: at its price factor and its places in both agendas, and not in a grace period.
+    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError>;
     /// Charges `contract` from now on. Where it is charged already, its node was silent and is back before
     /// anybody suspended the contract: what was charged in between goes back. Where the wait for the node was paid
     /// for, its rest is now: `waited_ms` (grid time) in all.

@@ -4,7 +4,7 @@
 use crate::*;
 use codec::Encode;
 use configs::oracle::{MAX_FEEDERS, OracleId, PriceKey};
-use frame_benchmarking::account;
+use frame_benchmarking::{account, benchmarking::add_to_whitelist};
 use frame_support::traits::{Get, fungible::Mutate};
 use frame_system::RawOrigin;
 use pallet_grid_billing::{
@@ -276,6 +276,10 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
         let limits = Limits { max_usd_rate: UsdRate::MAX, ..Limits::default() };
         OwnerLimits::<Runtime>::insert(twin, limits);
         Billing::deposit(signed(&account), twin, MONEY / 2).expect("the person is rich");
+        // Each block has just written both when its first call begins.
+        for clock in [PriceClockState::<Runtime>::hashed_key(), GridClockState::<Runtime>::hashed_key()] {
+            add_to_whitelist(clock.to_vec().into());
+        }
         (account, twin)
     }
 

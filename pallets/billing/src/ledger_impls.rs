@@ -3,7 +3,7 @@
 
 use crate::{payer_impls::ChangedBy, *};
 use frame_support::{defensive, ensure, traits::Get};
-use sp_runtime::DispatchResult;
+use sp_runtime::{DispatchError, DispatchResult};
 use tfgrid_primitives::{
     Balance, Charge, ClockSpan, ContractId, ExactTft, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount,
     UsdRate,
@@ -20,10 +20,9 @@ impl<T: Config> Ledger for Pallet<T> {
         what.rate(&Policy::<T>::get()?.prices)
     }
 
-    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult {
+    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError> {
         Self::ensure_affordable(parties.payer, price.rates)?;
-        Self::open_account(contract, parties, price);
-        Ok(())
+        Ok(Self::open_account(contract, parties, price))
     }
 
     fn start(contract: ContractId, waited_ms: GridMillis) {
@@ -183,9 +182,12 @@ impl<T: Config> Ledger for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn open_account(contract: ContractId, parties: Parties, price: ContractPrice) {
-        Self::change_payer(parties.payer, ChangedBy::Owner, |p| p.committed.add(price.rates));
+    /// Says whether its payer goes on as before.
+    pub(crate) fn open_account(contract: ContractId, parties: Parties, price: ContractPrice) -> bool {
+        let commit = |payer: &mut Payer| payer.committed.add(price.rates);
+        let ((), goes_on) = Self::change_payer_and_tell(parties.payer, ChangedBy::Owner, commit);
         LedgerAccounts::<T>::insert(contract, LedgerAccount::open(parties, price));
+        goes_on
     }
 
     /// Refuses unless `twin`'s credit pays for all its rates and `more` for the minimum runway, and its owner's

@@ -32,9 +32,19 @@ impl<T: Config> Pallet<T> {
     /// A payer whose credit is used up is served first, as the agenda would, so that nothing depends on when
     /// the agenda gets to it. A payer in grace is resumed where the change made its credit suffice.
     pub(crate) fn change_payer<R>(twin: TwinId, by: ChangedBy, change: impl FnOnce(&mut Payer) -> R) -> R {
+        Self::change_payer_and_tell(twin, by, change).0
+    }
+
+    /// The same; says also whether the payer goes on as before ([`Ledger::open`]).
+    pub(crate) fn change_payer_and_tell<R>(
+        twin: TwinId,
+        by: ChangedBy,
+        change: impl FnOnce(&mut Payer) -> R,
+    ) -> (R, bool) {
         let now = T::Clock::now();
         let mut payer = Payers::<T>::get(twin);
-        let (end, factor) = (payer.agenda_end(), payer.price_factor);
+        let Payer { paused, price_factor: factor, review_at, .. } = payer;
+        let end = payer.agenda_end();
         if payer.is_due(now.clock) && !Self::refill(twin, &mut payer) {
             Self::begin_grace(twin, &mut payer);
         }
@@ -48,9 +58,12 @@ impl<T: Config> Pallet<T> {
             Self::deposit_event(Event::PriceFactorChanged { twin, permille: payer.price_factor });
         }
         Self::keep_reviewing(twin, &mut payer);
-        Self::move_key(twin, end, payer.agenda_end());
+        let new_end = payer.agenda_end();
+        Self::move_key(twin, end, new_end);
         Payers::<T>::insert(twin, payer);
-        result
+        // Where it stays paused, its grace period may have ended all the same.
+        let goes_on = !paused && (end, factor, review_at) == (new_end, payer.price_factor, payer.review_at);
+        (result, goes_on)
     }
 
     fn move_key(twin: TwinId, from: Option<PriceTime>, to: Option<PriceTime>) {

@@ -861,6 +861,26 @@ fn credit_lasts_as_long_as_it_pays_for_all_rates() {
 }
 
 #[test]
+fn opening_says_whether_the_payer_goes_on_as_before() {
+    run(|| {
+        let open = |contract, usd| {
+            Billing::open_account(contract, parties(1, FARM), ContractPrice::plain(Rates { usd, extra: 0 }))
+        };
+        deposit(ALICE, 30 * TFT);
+        assert!(open(1, DOLLAR.usd), "nothing is charged");
+        Billing::start(1, 0);
+        pass(HOUR_MS);
+        assert!(open(2, 1), "its place stays");
+        pass(HOUR_MS);
+        deposit(ALICE, 15 * TFT);
+        assert!(Billing::is_exhausted(1));
+        set_price(2 * PRICE);
+        assert!(!open(3, 1));
+        assert!(!Billing::is_exhausted(1), "that ended its grace");
+    });
+}
+
+#[test]
 fn the_minimum_charge_takes_no_more_than_there_is() {
     run(|| {
         deposit(BOB, TFT);

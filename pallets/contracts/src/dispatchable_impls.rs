@@ -18,7 +18,7 @@ impl<T: Config> Pallet<T> {
         account: T::AccountId,
         request: CreateRequest,
         body: Body<Vec<u8>>,
-    ) -> DispatchResult {
+    ) -> DispatchResultWithPostInfo {
         let CreateRequest { node, resources, public_ips, traffic_gb, max_usd_rate, .. } = request;
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
@@ -30,10 +30,13 @@ impl<T: Config> Pallet<T> {
         let price = Self::price_on(node, &facts, resources, public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 
+        let (bytes, networks) = (body.bytes().len() as u32, request.networks.len() as u32);
         let deposit = T::ContractDeposit::get().saturating_add(body_deposit::<T>(&body));
-        let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
+        let (contract, goes_on) = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
         T::Nodes::reserve(node, &resources)?;
-        T::PublicIps::reserve(facts.farm, contract, public_ips)?;
+        if public_ips > 0 {
+            T::PublicIps::reserve(facts.farm, contract, public_ips)?;
+        }
         Self::claim_ranges(twin, [&Networks::default(); 2], [&request.networks; 2])?;
         Self::change_networks(twin, contract, &Networks::default(), &request.networks);
         if traffic_gb > 0 {
@@ -52,7 +55,8 @@ impl<T: Config> Pallet<T> {
         Bodies::<T>::insert(contract, body);
         let rate = price.rates.usd;
         Self::deposit_event(Event::NodeContractCreated { contract, node, twin, rate, deposit });
-        Ok(())
+        let is_plain = goes_on && public_ips == 0 && traffic_gb == 0;
+        Ok(is_plain.then(|| T::WeightInfo::create_plain_node_contract(bytes, networks)).into())
     }
 
     pub(crate) fn do_create_rent_contract(
@@ -70,7 +74,7 @@ impl<T: Config> Pallet<T> {
         Self::ensure_accepted(&price, max_usd_rate)?;
 
         let deposit = T::ContractDeposit::get();
-        let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
+        let (contract, _) = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
         T::Nodes::reserve_whole(node)?;
         Rents::<T>::insert(node, contract);
         Self::begin(contract, twin, ContractKind::Rent { node }, deposit);
@@ -92,7 +96,7 @@ impl<T: Config> Pallet<T> {
 
         let short = name.len() <= SHORT_NAME;
         let deposit = if short { T::ShortNameDeposit::get() } else { T::NameDeposit::get() };
-        let contract = Self::open(&account, twin, None, price, deposit)?;
+        let (contract, _) = Self::open(&account, twin, None, price, deposit)?;
         Names::<T>::insert(&name, contract);
         Self::begin(contract, twin, ContractKind::Name { name: name.clone() }, deposit);
         let rate = price.rates.usd;
@@ -201,14 +205,15 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Gives the next id, holds the deposit, opens the ledger account and lists the contract.
+    /// Gives the next id, holds the deposit, opens the ledger account and lists the contract. Says also whether its
+    /// payer goes on as before.
     fn open(
         account: &T::AccountId,
         twin: TwinId,
         node: Option<(NodeId, &NodeFacts)>,
         price: ContractPrice,
         deposit: Balance,
-    ) -> Result<ContractId, DispatchError> {
+    ) -> Result<(ContractId, bool), DispatchError> {
         TwinContractCount::<T>::try_mutate(twin, |count| {
             ensure!(*count < T::MaxContractsPerTwin::get(), Error::<T>::TooManyContracts);
             *count = count.saturating_add(1);
@@ -218,13 +223,13 @@ impl<T: Config> Pallet<T> {
         LastContractId::<T>::put(contract);
         let farm = node.map(|(_, facts)| facts.farm);
         let node = node.map(|(node, _)| node);
-        T::Ledger::open(contract, Parties { payer: twin, farm, node }, price)?;
+        let goes_on = T::Ledger::open(contract, Parties { payer: twin, farm, node }, price)?;
         T::Currency::hold(&HoldReason::Contract.into(), account, deposit)?;
         TwinContracts::<T>::insert(twin, contract, ());
         if let Some(node) = node {
             NodeContracts::<T>::insert(node, contract, ());
         }
-        Ok(contract)
+        Ok((contract, goes_on))
     }
 
     /// Charges what needs no deployment from now on.

@@ -314,14 +314,14 @@ impl Ledger for Recorder {
         what.rate(&Doubles::get().prices?)
     }
 
-    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult {
+    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> Result<bool, DispatchError> {
         Self::record(Traced::Open(contract, price.rates.usd));
         Doubles::mutate(|state| {
             ensure!(!state.credit_too_low, CREDIT_TOO_LOW);
             let account = Account { parties, price, proposed: None, charged: false };
             let earlier = state.accounts.insert(contract, account);
             assert_eq!(earlier, None, "an account is opened once");
-            Ok(())
+            Ok(!state.exhausted.contains_key(&parties.payer))
         })
     }
 

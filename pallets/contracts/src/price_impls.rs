@@ -20,7 +20,10 @@ impl<T: Config> Pallet<T> {
     ) -> Result<ContractPrice, Error<T>> {
         ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         let certified = facts.certified;
-        let ip_usd = rate_of::<T>(&Priced::Addresses { public_ips, certified })?;
+        let ip_usd = match public_ips {
+            0 => 0,
+            _ => rate_of::<T>(&Priced::Addresses { public_ips, certified })?,
+        };
         let usd = if Rents::<T>::contains_key(node) {
             rate_of::<T>(&Priced::OnRented { public_ips, certified })?
         } else {

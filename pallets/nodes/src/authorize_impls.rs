@@ -141,7 +141,7 @@ impl<T: Config> Pallet<T> {
             PowerState::Up => matches!(live.state, LiveState::Standby { .. }),
             PowerState::Standby => {
                 let requested = Nodes::<T>::get(node).is_some_and(|node| node.settings.power_target == state);
-                let online = matches!(live.state, LiveState::Online { .. });
+                let online = live.is_online();
                 requested && online && Reserved::<T>::get(node).contracts == 0
             }
         }

@@ -146,6 +146,10 @@ impl HeartbeatStreak {
 }
 
 impl Liveness {
+    pub(crate) fn is_online(&self) -> bool {
+        matches!(self.state, LiveState::Online { .. })
+    }
+
     /// Number of flaps when the node goes offline at `now`.
     pub(crate) fn flaps_at(&self, now: GridMillis) -> u8 {
         match self.state {

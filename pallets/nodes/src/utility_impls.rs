@@ -24,12 +24,12 @@ impl<T: Config> Pallet<T> {
 
     /// Whether a node is online.
     pub fn is_online(node: NodeId) -> bool {
-        LivenessOf::<T>::get(node).is_some_and(|live| matches!(live.state, LiveState::Online { .. }))
+        LivenessOf::<T>::get(node).is_some_and(|live| live.is_online())
     }
 
-    fn service(node: NodeId, settings: &FarmerSettings) -> Service {
+    fn service(live: Option<Liveness>, settings: &FarmerSettings) -> Service {
         let drained = |drain: &Drain| drain.deadline <= T::Clock::grid_now();
-        match LivenessOf::<T>::get(node).map(|live| live.state) {
+        match live.map(|live| live.state) {
             None => Service::Ended(ClosingReason::NodeRemoved),
             Some(LiveState::Offline(outage)) if outage.given_up => Service::Ended(ClosingReason::NodeSilent),
             Some(_) if settings.drain.as_ref().is_some_and(drained) => Service::Ended(ClosingReason::Drained),
@@ -146,11 +146,11 @@ impl<T: Config> NodeDirectory for Pallet<T> {
     fn facts(node: NodeId) -> Option<NodeFacts> {
         let Node { farm, certified, resources, settings, .. } = Nodes::<T>::get(node)?;
         let details = Details::<T>::get(node);
-        let reserved = Reserved::<T>::get(node);
+        let (reserved, live) = (Reserved::<T>::get(node), LivenessOf::<T>::get(node));
         Some(NodeFacts {
             farm,
             certified: certified.is_some(),
-            online: Self::is_online(node),
+            online: live.is_some_and(|live| live.is_online()),
             draining: settings.drain.is_some(),
             dedicated: Self::is_dedicated(farm, &settings),
             extra_fee: Self::extra_fee(&settings),
@@ -161,7 +161,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
             features: details.map(|details| details.features).unwrap_or_default(),
             contracts: reserved.contracts,
             rented: reserved.rented,
-            service: Self::service(node, &settings),
+            service: Self::service(live, &settings),
         })
     }
 

@@ -17,10 +17,10 @@ use frame_system::limits::{BlockLength, BlockWeights};
 use sp_runtime::Perbill;
 use tfgrid_primitives::weights::DbWeight;
 
-/// The most of a block that people's calls take.
-const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
+/// The most of a block that people's calls take. What reports have reserved goes on beside it.
+const NORMAL_RATIO: Perbill = Perbill::from_percent(85);
 /// What each kind of calls finds free, whatever else a block holds: free reports can't shut out governance, nor the
-/// turn of a session the reports.
+/// turn of a session the reports, nor people's calls the reports.
 const RESERVED_RATIO: Perbill = Perbill::from_percent(25);
 /// The most of a block that operational calls take: the reports of machines.
 const OPERATIONAL_RATIO: Perbill = Perbill::from_percent(60);
@@ -29,6 +29,8 @@ const INITIALIZATION_RATIO: Perbill = Perbill::from_percent(10);
 
 /// The most bytes of a block.
 const MAX_BLOCK_BYTES: u32 = 5 * 1024 * 1024;
+/// The most of them that people's calls take. Of bytes nothing is reserved: reports have the rest.
+const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(75);
 
 parameter_types! {
     pub const BlockHashCount: BlockNumber = 2_400;
@@ -41,7 +43,7 @@ parameter_types! {
     pub RuntimeBlockLength: BlockLength =
         BlockLength::builder()
             .max_length(MAX_BLOCK_BYTES)
-            .modify_max_length_for_class(DispatchClass::Normal, |max| *max = NORMAL_RATIO * *max)
+            .modify_max_length_for_class(DispatchClass::Normal, |max| *max = NORMAL_BYTES_RATIO * *max)
             .build();
 }
 

@@ -18,7 +18,11 @@ use pallet_grid_farming::FarmingPolicy;
 use pallet_grid_farms::{Interface, PublicIp};
 use pallet_transaction_payment::MultiplierUpdate as _;
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::{DispatchResult, traits::Convert, transaction_validity::InvalidTransaction};
+use sp_runtime::{
+    DispatchResult,
+    traits::{Convert, Dispatchable},
+    transaction_validity::InvalidTransaction,
+};
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
     ContractId, ExactTft, FailureCode, Refusal, Resources, UsageItem,
@@ -189,8 +193,8 @@ mod flood {
             |weight: frame_support::weights::Weight| weight.ref_time() * 100 / limits.max_block.ref_time();
         let (normal, operational) =
             (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
-        assert_eq!(normal.reserved.map(part), Some(25));
-        assert_eq!(operational.max_total.map(part), Some(60));
+        assert_eq!((normal.reserved.map(part), normal.max_total.map(part)), (Some(25), Some(85)));
+        assert_eq!((operational.reserved.map(part), operational.max_total.map(part)), (Some(25), Some(60)));
     }
 
     /// As many tiny contracts of Bob's, none of which any node has answered.
@@ -219,6 +223,63 @@ mod flood {
             let (left_out, taken) = (exhausted.count(), outcomes.iter().flatten().count());
             assert_eq!((left_out + taken) as u64, offered);
             assert!(left_out > 0 && taken > 100, "{taken} were taken, {left_out} left out");
+        });
+    }
+
+    #[test]
+    fn a_full_block_of_peoples_calls_has_room_for_reports() {
+        run_with_node(|mut machine, _| {
+            let limits = <Runtime as frame_system::Config>::BlockWeights::get();
+            let class = limits.get(DispatchClass::Operational);
+            let one = RuntimeCall::from(machine.deployed(created(1)[0], b"{}"));
+            let each = one.get_dispatch_info().call_weight + class.base_extrinsic;
+            let fit = class.reserved.unwrap().ref_time() / each.ref_time();
+            let reports = created(fit).into_iter().map(|id| bare(machine.deployed(id, b"{}")));
+            let people = Sr25519Keyring::well_known().map(|who| signed(who, transfers(8)));
+            let outcomes = block_after(SLOT_DURATION, people.chain(reports).collect());
+            let (people, reports) = outcomes.split_at(outcomes.len() - fit as usize);
+            assert_eq!(people.last(), Some(&Err(InvalidTransaction::ExhaustsResources.into())));
+            assert!(reports.iter().all(|outcome| *outcome == Ok(Ok(()))));
+            let weight = System::block_weight().total().ref_time();
+            assert!(weight > limits.max_block.ref_time(), "{weight}");
+        });
+    }
+
+    /// What the creation says that it has taken, if that is less than declared.
+    fn weight_of(create: Call) -> Option<Weight> {
+        RuntimeCall::from(create).dispatch(RuntimeOrigin::signed(Bob.to_account_id())).unwrap().actual_weight
+    }
+
+    #[test]
+    fn only_a_plain_contract_weighs_less() {
+        run_with_node(|mut machine, bob| {
+            let plain = Some(<() as pallet_grid_contracts::WeightInfo>::create_plain_node_contract(2, 0));
+            assert_eq!(weight_of(create(1, tiny())), plain, "nothing is charged yet");
+            report(machine.deployed(1, b"{}")).unwrap();
+            assert_eq!(weight_of(create(1, tiny())), plain);
+            let mut with_traffic = create(1, tiny());
+            if let Call::create_node_contract { traffic_gb, .. } = &mut with_traffic {
+                *traffic_gb = 1;
+            }
+            assert_eq!(weight_of(with_traffic), None);
+            assert_eq!(Billing::price_factor_permille(bob), 400);
+            assert_eq!(weight_of(create(1, small())), None);
+            assert_eq!(Billing::price_factor_permille(bob), 1_000, "its place in the agenda moved");
+        });
+    }
+
+    #[test]
+    fn a_contract_that_ends_a_grace_weighs_as_declared() {
+        run_with_credit(TFT / 50, |mut machine, bob| {
+            deployed(&mut machine, Bob, tiny());
+            let set_price = |price| by_root(pallet_grid_clock::Call::set_price { price }.into());
+            assert_ok!(set_price(USD / 1_000));
+            machine.serve(15 * MINUTE_MS);
+            assert_ok!(call(Charlie, pallet_grid_billing::Call::deposit { twin: bob, amount: TFT / 50 }));
+            assert!(Billing::is_exhausted(bob));
+            assert_ok!(set_price(USD / 20));
+            assert_eq!(weight_of(create(1, tiny())), None);
+            assert!(!Billing::is_exhausted(bob));
         });
     }
 

@@ -214,12 +214,17 @@ pub fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result
     outcomes
 }
 
-/// Transfers that take nearly a quarter of a block by themselves.
+/// Transfers that take nearly a quarter of a block.
 pub fn nearly_a_quarter() -> RuntimeCall {
+    transfers(20)
+}
+
+/// Transfers that take so many hundredths of a block by themselves, and a bit more together.
+pub fn transfers(percent: u64) -> RuntimeCall {
     let dest = Sr25519Keyring::Alice.to_account_id().into();
     let one = RuntimeCall::from(pallet_balances::Call::transfer_keep_alive { dest, value: 1 });
-    let quarter = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time() / 4;
-    let count = quarter * 8 / 10 / one.get_dispatch_info().call_weight.ref_time();
+    let block = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time();
+    let count = block * percent / 100 / one.get_dispatch_info().call_weight.ref_time();
     pallet_utility::Call::batch_all { calls: vec![one; count as usize] }.into()
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
+use sp_runtime::traits::Dispatchable;
 
 fn with_networks(networks: Vec<Network>) -> Create {
     Create { networks: networks.try_into().unwrap(), ..Create::default() }
@@ -70,6 +71,22 @@ fn the_account_is_opened_but_not_charged() {
 
         assert_ok!(call(BOB, Create::default()));
         assert_eq!(traced(), [Traced::Open(2, SMALL_RATE)], "no traffic is asked for");
+    });
+}
+
+#[test]
+fn weighs_less_without_addresses_traffic_and_grace() {
+    run(|| {
+        let weight_of = |create: Create| {
+            let call = RuntimeCall::Contracts(create.into());
+            call.dispatch(RawOrigin::Signed(BOB).into()).unwrap().actual_weight
+        };
+        let plain = Some(<() as crate::WeightInfo>::create_plain_node_contract(BODY.len() as u32, 0));
+        assert_eq!(weight_of(Create::default()), plain);
+        assert_eq!(weight_of(Create { public_ips: 1, ..Create::default() }), None);
+        assert_eq!(weight_of(Create { traffic_gb: 1, ..Create::default() }), None);
+        Doubles::mutate(|state| state.exhausted.insert(1, false));
+        assert_eq!(weight_of(Create::default()), None);
     });
 }
 
