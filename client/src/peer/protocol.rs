@@ -13,6 +13,9 @@ use tfgrid_primitives::{
 /// Name of the protocol with its version, as the two ends agree on it (ALPN).
 pub const ALPN: &[u8] = b"tfgrid/peer/1";
 
+/// What follows a machine's name in that of what its image declares as `VOLUME`. No workload has such a name.
+pub const IMAGE_VOLUMES: &str = "_volumes";
+
 /// The first message on a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,20 +80,24 @@ pub enum Ask {
     /// in data frames (UDP).
     Forward(Forward),
     /// Its volumes: [`Message::Volumes`].
-    Volumes {},
-    /// The content of a volume at one instant: [`Message::Ready`] once it is kept, then the
+    Volumes {
+        /// Whether also its machines, for their roots, and what their images declare as `VOLUME`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        roots: bool,
+    },
+    /// The content of a volume or a machine's root at one instant: [`Message::Ready`] once it is kept, then the
     /// [parts](crate::snapshot::Part) of its tree. For each batch with chunks the caller sends a data frame with
     /// [bits](crate::snapshot::wanted_bits), and gets the content of those that it wants.
     Snapshot {
-        /// Name of the volume.
+        /// Name of the volume, of the machine for its root, or with [`IMAGE_VOLUMES`].
         workload: String,
     },
-    /// Another content for a volume whose machines don't run: [`Message::Ready`], then the caller's
+    /// Another content for a volume or a root whose machines don't run: [`Message::Ready`], then the caller's
     /// [parts](crate::snapshot::Part) with the content of all chunks, and [`Message::Done`] once it is in place.
     Restore {
-        /// Name of the volume.
+        /// As in [`Self::Snapshot`].
         workload: String,
-        /// Whether it is refused where the volume was restored before.
+        /// Whether it is refused where that was restored before.
         #[serde(default, skip_serializing_if = "is_false")]
         once: bool,
     },
@@ -218,7 +225,7 @@ pub enum Message {
     Status(Status),
     /// What they use.
     Stats(BTreeMap<String, Stats>),
-    /// The contract's volumes by their names.
+    /// The contract's volumes by their names, and its machines' roots by theirs.
     Volumes(BTreeMap<String, Volume>),
     /// What has happened to one.
     Event(Event),
@@ -364,7 +371,7 @@ pub struct Stats {
     pub sent_bytes: u64,
 }
 
-/// A volume.
+/// A volume; of a machine's root, what it holds beyond its image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Bytes that it holds at most.
@@ -514,6 +521,8 @@ mod tests {
                 r#"{"contract":7,"ask":{"restore":{"workload":"data"}}}"#,
                 Ask::Restore { workload: "data".into(), once: false },
             ),
+            (r#"{"contract":7,"ask":{"volumes":{}}}"#, Ask::Volumes { roots: false }),
+            (r#"{"contract":7,"ask":{"volumes":{"roots":true}}}"#, Ask::Volumes { roots: true }),
         ] {
             let request = Request { contract: Some(7), ask };
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is kept of a snapshot beside its chunks.
 
-use super::{ChunkHash, Item, Position, Step, TreeError};
+use super::{ChunkHash, ImageId, Item, Position, Step, TreeError};
 use crate::peer::Device;
 use codec::{Decode, DecodeAll, Encode};
 use iroh::{EndpointId, Signature};
@@ -19,7 +19,7 @@ pub struct Manifest {
     pub name: String,
     /// Contract of which it is.
     pub contract: ContractId,
-    /// Name of its volume in the deployment.
+    /// Name of its volume, or machine, in the deployment.
     pub workload: String,
     /// The instant whose content it has, in milliseconds since 1970.
     pub at_ms: u64,
@@ -45,6 +45,10 @@ pub enum Stored {
         /// Their hashes.
         hashes: Vec<ChunkHash>,
     },
+    /// [`Step::Image`].
+    Image(ImageId),
+    /// [`Step::Gone`].
+    Gone(Vec<u8>),
 }
 
 /// A manifest, and which device vouches for it.
@@ -110,6 +114,8 @@ impl Stored {
             Self::Item(item) => Step::Item(item.clone()),
             Self::Zeros(chunks) => Step::Zeros(*chunks),
             Self::Chunks { hashes, .. } => Step::Chunks(hashes.clone()),
+            Self::Image(image) => Step::Image(*image),
+            Self::Gone(path) => Step::Gone(path.clone()),
         }
     }
 }

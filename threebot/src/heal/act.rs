@@ -2,8 +2,8 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Job, Jobs, Journal, Memory, Message, Metrics, Move, Order, Policy, Release, Seen,
-    Snapshots, Step, Teller, Times, Wanted,
+    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Release, Seen, Snapshots,
+    Step, Teller, Times, Wanted,
     decide::{Next, awaiting, decide, next, outcome},
 };
 use crate::{output::message, snapshot::Around, time::stretch};
@@ -106,13 +106,14 @@ impl Pauses {
 impl<S: Snapshots> Healer<S> {
     pub fn new(
         policy: Policy,
-        journal: Journal,
+        mut journal: Journal,
         teller: Teller,
         metrics: Metrics,
         snapshots: Option<S>,
     ) -> Self {
         let jobs = snapshots.map(Jobs::new);
         let (moves, data) = (Pauses::default(), Pauses::default());
+        journal.memory.with_roots = policy.snapshots.as_ref().is_some_and(|schedule| schedule.roots);
         Self { policy, journal, teller, metrics, jobs, snapshots_read: None, moves, data }
     }
 
@@ -288,14 +289,14 @@ impl<S: Snapshots> Healer<S> {
     /// Keeps when snapshots were taken. A node that leaves a volume out isn't asked again at once, and what there is of
     /// that volume stays.
     pub(super) fn note_taken(&mut self, contract: ContractId, taken: Times, now: UnixSeconds) -> Result<()> {
-        let Memory { copies, snapshots, .. } = &mut self.journal.memory;
-        let volumes = copies.get(&contract).map(|kept| kept.volumes.clone()).unwrap_or_default();
-        let missing: Vec<String> = volumes.into_iter().filter(|name| !taken.contains_key(name)).collect();
-        snapshots.entry(contract).or_default().extend(taken);
+        let memory = &self.journal.memory;
+        let data = memory.copies.get(&contract).into_iter().flat_map(|kept| memory.data(kept));
+        let missing: Vec<String> = data.filter(|name| !taken.contains_key(*name)).cloned().collect();
+        self.journal.memory.snapshots.entry(contract).or_default().extend(taken);
         if missing.is_empty() {
             return Ok(());
         }
-        let error = anyhow!("its node has no volume {}", missing.join(", "));
+        let error = anyhow!("its node has no {}", missing.join(", "));
         self.fail(Job::Take(contract), &error, now)
     }
 
@@ -389,7 +390,7 @@ impl<S: Snapshots> Healer<S> {
             return Ok(());
         }
         let text =
-            format!("contract {old} is moved with empty volumes, of which there is no snapshot: {empty}");
+            format!("contract {old} is moved without what it has, of which there is no snapshot: {empty}");
         self.tell(seen.now, "empty", Some(old), text)
     }
 

@@ -310,7 +310,7 @@ impl Bot {
             let metrics = Metrics::new(&Registry::new()).unwrap();
             let every = Duration::from_secs(365 * 24 * 3_600);
             let place = "/backups".into();
-            let snapshots = Some(Schedule { place, every, keep: None, commands: Vec::new() });
+            let snapshots = Some(Schedule { place, every, roots: false, keep: None, commands: Vec::new() });
             let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..policy() };
             Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
         });
@@ -549,7 +549,7 @@ async fn a_volume_that_a_node_leaves_out_keeps_its_snapshot() {
     let messages = healer.journal.messages(100).unwrap();
     let last = messages.last().unwrap();
     assert_eq!(last.kind, "failed");
-    assert!(last.text.ends_with("its node has no volume data"), "{}", last.text);
+    assert!(last.text.ends_with("its node has no data"), "{}", last.text);
 }
 
 /// What happens.

@@ -41,8 +41,8 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Puts a snapshot in place of the content of a contract's volume; with `once`, only where nobody has before. The
-/// contract's machines are stopped for it, and then those that ran are started again.
+/// Puts a snapshot in place of the content of a contract's volume or machine's root; with `once`, only where nobody has
+/// before. The contract's machines are stopped for it, and then those that ran are started again.
 pub async fn restore(
     peer: &NodePeer,
     place: &Place,
@@ -53,14 +53,9 @@ pub async fn restore(
 ) -> Result<Restored> {
     // What can't be used stops no machine.
     let manifest = manifest(place, keys, snapshot).await?;
-    let machines = peer.status(to_contract).await?.machines;
-    let stopped: Vec<_> =
-        machines.into_iter().filter(|(_, machine)| !machine.is_held()).map(|(name, _)| name).collect();
+    let stopped = not_held(peer, to_contract).await?;
     let restored = async {
-        for name in &stopped {
-            peer.answer(to_contract, Ask::Stop { workload: name.clone() }).await?;
-        }
-        until_stopped(peer, to_contract).await?;
+        stop_all(peer, to_contract).await?;
         let ask = Ask::Restore { workload: workload.to_owned(), once };
         send(peer, place, keys, &manifest, to_contract, ask).await
     };
@@ -68,10 +63,24 @@ pub async fn restore(
     for name in stopped {
         let started = peer.answer(to_contract, Ask::Start { workload: name.clone() }).await;
         if restored.is_ok() {
-            started.with_context(|| format!("the volume is restored, but {name} isn't started again"))?;
+            started.with_context(|| format!("{workload} is restored, but {name} isn't started again"))?;
         }
     }
-    restored.with_context(|| format!("the volume {workload} of contract {to_contract} stays as it was"))
+    restored.with_context(|| format!("{workload} of contract {to_contract} stays as it was"))
+}
+
+/// The machines of a contract that their owner hasn't stopped.
+async fn not_held(peer: &NodePeer, contract: ContractId) -> Result<Vec<String>> {
+    let machines = peer.status(contract).await?.machines;
+    Ok(machines.into_iter().filter(|(_, machine)| !machine.is_held()).map(|(name, _)| name).collect())
+}
+
+/// Stops all machines of a contract, and waits until they are.
+pub async fn stop_all(peer: &NodePeer, contract: ContractId) -> Result<()> {
+    for name in not_held(peer, contract).await? {
+        peer.answer(contract, Ask::Stop { workload: name }).await?;
+    }
+    until_stopped(peer, contract).await
 }
 
 /// Starts all machines of a contract that are stopped, as those are of a restore that was killed.
