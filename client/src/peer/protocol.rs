@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What callers ask and nodes answer. Every request has a stream of its own.
 
-use crate::{finding::Finding, wireguard::WireGuardKey};
+use crate::{finding::Finding, snapshot::ImageId, wireguard::WireGuardKey};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
@@ -381,6 +381,24 @@ pub struct Volume {
     /// Whether its content has come with an [`Ask::Restore`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub restored: bool,
+    /// The image of the machine, if it is a machine's root.
+    #[serde(default, with = "image", skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+mod image {
+    use crate::snapshot::ImageId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(image: &Option<ImageId>, serializer: S) -> Result<S::Ok, S::Error> {
+        image.map(hex::encode).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ImageId>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let image = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        image.map(Some).ok_or_else(|| D::Error::custom("no id of an image"))
+    }
 }
 
 /// What a peer needs to join a private network. It reaches the node at the addresses of its peer endpoint.
@@ -588,6 +606,20 @@ mod tests {
         assert_eq!(serde_json::to_string(&message).unwrap(), text);
         assert_eq!(serde_json::from_str::<Message>(text).unwrap(), message);
         assert!(serde_json::from_str::<Message>(&text.replace("AQE=", "AQ==")).is_err());
+    }
+
+    #[test]
+    fn volumes_have_the_form_of_the_formats_page() {
+        let image = "07".repeat(32);
+        let text = format!(
+            r#"{{"volumes":{{"data":{{"size_bytes":2,"used_bytes":1}},"web":{{"size_bytes":4,"used_bytes":3,"restored":true,"image":"{image}"}}}}}}"#
+        );
+        let data = Volume { size_bytes: 2, used_bytes: 1, restored: false, image: None };
+        let web = Volume { size_bytes: 4, used_bytes: 3, restored: true, image: Some([7; 32]) };
+        let message = Message::Volumes([("data".into(), data), ("web".into(), web)].into());
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+        assert!(serde_json::from_str::<Message>(&text.replace(&image, "07")).is_err());
     }
 
     #[test]

@@ -91,6 +91,14 @@ impl Manifest {
         SignedManifest { manifest, signer: device.public(), signature }
     }
 
+    /// The image from which the tree differs, if it is a machine's root.
+    pub fn image(&self) -> Option<ImageId> {
+        match self.steps.first() {
+            Some(Stored::Image(image)) => Some(*image),
+            _ => None,
+        }
+    }
+
     /// The whole tree is one, and each chunk in a pack.
     fn check(&self) -> Result<(), ManifestError> {
         let mut position = Position::default();

@@ -4,7 +4,9 @@
 use super::{Retention, Saved, Schedule};
 use crate::{
     peer::connected,
-    snapshot::{Around, Keys, Of, Place, Snapshot, list, remove, restore, start_all, stop_all, take},
+    snapshot::{
+        Around, Keys, Of, Place, Snapshot, image_of, list, remove, restore, start_all, stop_all, take,
+    },
     time::now,
 };
 use anyhow::{Context, Result, anyhow, ensure};
@@ -45,8 +47,9 @@ pub trait Snapshots: Clone + Send + Sync + 'static {
         around: Option<Around>,
     ) -> impl Future<Output = Result<Times>> + Send;
 
-    /// Puts the last one of `from` in place of the content of `to`, unless that has been done.
-    fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<()>> + Send;
+    /// Puts the last one of `from` in place of the content of `to`, unless that has been done; returns what has it, and when
+    /// that was taken.
+    fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<Times>> + Send;
 }
 
 /// What is done for one contract.
@@ -89,7 +92,7 @@ impl<S: Snapshots> Jobs<S> {
             let doing = async {
                 match job {
                     Job::Take(contract) => snapshots.take(contract, around).await,
-                    Job::Restore { from, to } => snapshots.restore(from, to).await.map(|()| Times::new()),
+                    Job::Restore { from, to } => snapshots.restore(from, to).await,
                 }
             };
             let done = timeout(within, doing).await;
@@ -204,7 +207,7 @@ impl Snapshots for Volumes {
         Ok(times)
     }
 
-    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<()> {
+    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<Times> {
         let at = self.at().await?;
         let keys = self.keys(&at, to).await?;
         let all = list(&self.place, Some(from.contract)).await?;
@@ -213,7 +216,14 @@ impl Snapshots for Volumes {
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
             let there = node.peer.volumes(to, self.roots).await?;
-            let missing = not_restored(&volumes, &there)?;
+            let mut missing = Vec::new();
+            for (workload, snapshot) in not_restored(&volumes, &there)? {
+                // An update of the image has made the machine anew since.
+                let image = there.get(workload).and_then(|volume| volume.image);
+                if image_of(&self.place, &keys, snapshot).await? == image {
+                    missing.push((workload, snapshot));
+                }
+            }
             if !missing.is_empty() {
                 ensure!(
                     newest >= Some(from.taken_at),
@@ -227,14 +237,22 @@ impl Snapshots for Volumes {
                     // No machine runs with a part of it.
                     stop_all(&node.peer, to).await?;
                 }
-                for (workload, snapshot) in missing {
+                for (workload, snapshot) in &missing {
                     restore(&node.peer, &self.place, &keys, snapshot, (to, workload.as_str()), true).await?;
                 }
                 anyhow::Ok(())
             };
             let all = all.await;
             // A bot that was killed in the middle has left them stopped, too.
-            all.and(start_all(&node.peer, to).await)
+            all.and(start_all(&node.peer, to).await)?;
+            let is_there = |name: &String| {
+                there.get(name).is_some_and(|volume| volume.restored)
+                    || missing.iter().any(|(workload, _)| *workload == name)
+            };
+            let has = volumes.iter().filter(|(name, _)| is_there(name));
+            anyhow::Ok(
+                has.filter_map(|(name, snapshot)| Some((name.clone(), snapshot.taken_at()?))).collect(),
+            )
         };
         let restored = restored.await;
         node.done(Ok(())).await?;
@@ -285,7 +303,7 @@ mod tests {
             Ok(Times::new())
         }
 
-        async fn restore(&self, _: LastSnapshot, _: ContractId) -> Result<()> {
+        async fn restore(&self, _: LastSnapshot, _: ContractId) -> Result<Times> {
             Err(anyhow!("it is damaged"))
         }
     }

@@ -24,7 +24,7 @@ use std::{
 use tfgrid_client::{
     primitives::{ContractId, PublicKey, UnixSeconds},
     sealing::{Recipient, SealKey},
-    snapshot::{CHUNK_BYTES, ChunkHash, Manifest, Position, SignedManifest, Stored},
+    snapshot::{CHUNK_BYTES, ChunkHash, ImageId, Manifest, Position, SignedManifest, Stored},
 };
 
 /// The last part of the name of an object that makes a snapshot whole.
@@ -146,6 +146,11 @@ async fn manifest(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Man
         Ok(manifest)
     };
     read().with_context(|| format!("the manifest of the snapshot {snapshot} can't be used"))
+}
+
+/// The image from which a snapshot differs, if it is that of a machine's root.
+pub async fn image_of(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Option<ImageId>> {
+    Ok(manifest(place, keys, snapshot).await?.image())
 }
 
 /// Checks all of a snapshot by its content.

@@ -2,7 +2,7 @@
 //! Restores a snapshot: each chunk is checked before it is sent, and the node puts the whole in place at once.
 
 use super::{Keys, Place, Snapshot, located, manifest, packs::Packs};
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::{
     mem,
     time::{Duration, Instant},
@@ -53,6 +53,7 @@ pub async fn restore(
 ) -> Result<Restored> {
     // What can't be used stops no machine.
     let manifest = manifest(place, keys, snapshot).await?;
+    ensure_image(peer, &manifest, to_contract, workload).await?;
     let stopped = not_held(peer, to_contract).await?;
     let restored = async {
         stop_all(peer, to_contract).await?;
@@ -67,6 +68,27 @@ pub async fn restore(
         }
     }
     restored.with_context(|| format!("{workload} of contract {to_contract} stays as it was"))
+}
+
+/// Fails where a root is to go into what isn't a machine with its image.
+async fn ensure_image(
+    peer: &NodePeer,
+    manifest: &Manifest,
+    contract: ContractId,
+    workload: &str,
+) -> Result<()> {
+    let Some(had) = manifest.image() else { return Ok(()) };
+    let there = peer.volumes(contract, true).await?;
+    let has = there.get(workload).and_then(|volume| volume.image);
+    let has = has.with_context(|| format!("it is a machine's root, and {workload} is no machine there"))?;
+    ensure!(
+        had == has,
+        "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image that it \
+         had, by its digest",
+        hex::encode(had),
+        hex::encode(has)
+    );
+    Ok(())
 }
 
 /// The machines of a contract that their owner hasn't stopped.

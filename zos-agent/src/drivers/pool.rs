@@ -45,6 +45,7 @@ const WIPEFS: Tool = Tool { program: "wipefs", package: "util-linux" };
 const BLKID: Tool = Tool { program: "blkid", package: "util-linux" };
 const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
 pub(crate) const MOUNT: Tool = Tool { program: "mount", package: "mount" };
+pub(super) const CP: Tool = Tool { program: "cp", package: "coreutils" };
 const RM: Tool = Tool { program: "rm", package: "coreutils" };
 pub(crate) const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
 

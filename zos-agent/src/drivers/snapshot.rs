@@ -5,7 +5,8 @@
 use super::{
     DriverError, ObservedVolume, WorkloadId,
     machine::Root,
-    pool::{Pool, entries, is_restored, set_restored, set_used},
+    pool::{CP, Pool, entries, is_restored, set_restored, set_used},
+    tools::run,
     volume::PoolVolumes,
 };
 use crate::trees::Image;
@@ -31,6 +32,8 @@ use tokio::{
 /// What a volume or a root and its subvolume may hold together beyond its size, so that one that is full can be kept,
 /// too. Those of all streams at the same time are half of the smallest reserve.
 const FREE_BYTES: u64 = 64 * MIB;
+/// Paths that images of a machine have declared as `VOLUME`, at most.
+const MAX_IMAGE_VOLUMES: usize = 1_024;
 /// Limit for content to be kept: what its machine has written lately is written to the disk for it.
 const KEPT_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked at what is held.
@@ -226,28 +229,29 @@ impl Beside {
         is_restored(&self.disk)
     }
 
-    /// Gives folders for what an image declares as `VOLUME` the names that they have with this machine.
+    /// Gives folders for what an image declares as `VOLUME` the names that they have with this machine. Those of the
+    /// machine's that aren't among them stay as they are.
     ///
     /// # Errors
-    /// If they aren't those that the machine has now.
-    pub fn rename_volumes(&self, machine: &WorkloadId) -> Result<()> {
-        let needed = entries(&self.disk)?;
-        let new = fs::read_dir(&self.path)?.take(needed.len() + 1).collect::<Result<Vec<_>, _>>()?;
-        for entry in &new {
-            let name = entry.file_name();
-            let suffix = name.to_str().and_then(|name| Some(name.rsplit_once('.')?.1));
-            let suffix = suffix.context("it has more than what an image declares as VOLUME")?;
-            fs::rename(entry.path(), self.path.join(format!("{machine}.{suffix}")))?;
+    /// If there is anything else, or a tool fails.
+    pub async fn adopt_volumes(&self, machine: &WorkloadId) -> Result<()> {
+        let folders = fs::read_dir(&self.path)?.take(MAX_IMAGE_VOLUMES + 1).collect::<Result<Vec<_>, _>>()?;
+        ensure!(folders.len() <= MAX_IMAGE_VOLUMES, "it has more than {MAX_IMAGE_VOLUMES} folders");
+        for folder in folders {
+            let name = folder.file_name();
+            let path = name.to_str().and_then(|name| Some(name.rsplit_once('.')?.1));
+            // A link in place of a folder would have the engine mount what it leads to.
+            let path = path.filter(|_| folder.file_type().is_ok_and(|kind| kind.is_dir()));
+            let path = path.context("it isn't what an image declares as VOLUME")?;
+            fs::rename(folder.path(), self.path.join(format!("{machine}.{path}")))?;
         }
-        // A link in place of a folder would have the engine mount what it leads to.
-        let is_there = |folder: &PathBuf| {
-            let name = folder.file_name().unwrap_or_default();
-            fs::symlink_metadata(self.path.join(name)).is_ok_and(|found| found.is_dir())
-        };
-        ensure!(
-            new.len() == needed.len() && needed.iter().all(is_there),
-            "it is of an image that declares other paths as VOLUME: deploy the image that the machine had"
-        );
+        for folder in entries(&self.disk)? {
+            let new = self.path.join(folder.file_name().unwrap_or_default());
+            if !new.exists() {
+                let (old, new) = (folder.to_string_lossy(), new.to_string_lossy());
+                run(&CP, &["--archive", "--reflink=auto", &old, &new]).await?;
+            }
+        }
         Ok(())
     }
 

@@ -134,7 +134,8 @@ impl Sources {
 
 /// A volume as callers see it.
 fn shown(volume: &ObservedVolume) -> Volume {
-    Volume { size_bytes: volume.size, used_bytes: volume.used, restored: volume.restored }
+    let ObservedVolume { size, used, restored, .. } = *volume;
+    Volume { size_bytes: size, used_bytes: used, restored, image: None }
 }
 
 /// What a caller names: a volume, a machine for its root, or what its image declares as `VOLUME`.
@@ -170,8 +171,8 @@ impl Snapshots {
             let id = WorkloadId { contract, name };
             let root = self.machines.root(&id).await.map_err(|why| broken(why.into()))?;
             let Some(root) = root else { continue };
-            let observed = self.volumes.observe_root(&id, &root).await;
-            all.insert(id.name, shown(&observed.map_err(|why| broken(why.into()))?));
+            let observed = self.volumes.observe_root(&id, &root).await.map_err(|why| broken(why.into()))?;
+            all.insert(id.name, Volume { image: Some(root.image.id), ..shown(&observed) });
         }
         Ok(all)
     }
@@ -259,7 +260,7 @@ impl Snapshots {
         written.map_err(refused)?;
         beside.enlarge().await.map_err(broken)?;
         if let Some(machine) = machine_of_volumes(id) {
-            beside.rename_volumes(&machine).map_err(refused)?;
+            beside.adopt_volumes(&machine).await.map_err(refused)?;
         }
         {
             // A machine that starts in between would have the content that goes.

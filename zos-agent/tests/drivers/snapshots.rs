@@ -348,8 +348,7 @@ async fn a_root_of_another_image_and_hostile_ones_are_refused() {
         ("web", volumes.clone(), "not the root of a machine"),
         ("web_volumes", of_same.clone(), "not the content of a volume"),
         ("web", begun(&out), "can't remove"),
-        ("web_volumes", begun(&link), "declares other paths"),
-        ("web_volumes", begun(&link[..1]), "declares other paths"),
+        ("web_volumes", begun(&link), "isn't what an image declares"),
     ] {
         match restored_if(false, &owner, contract, workload, &batches).await.unwrap_err() {
             PeerError::Failed(failed) => {
@@ -359,6 +358,8 @@ async fn a_root_of_another_image_and_hostile_ones_are_refused() {
         }
         until_clean(&desk, contract).await;
     }
+    // What the snapshot doesn't have of a `VOLUME` stays.
+    restored_if(false, &owner, contract, "web_volumes", &begun(&link[..1])).await.unwrap();
     desk.host.machines.start(&own.id).await.unwrap();
     desk.host.until(&own.id, is_running).await;
     assert_eq!(desk.host.exec(own, "cat /note /seeded/file").unwrap(), "mine\nmine");

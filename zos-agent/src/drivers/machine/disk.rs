@@ -6,8 +6,8 @@ use super::{Connection, DockerMachines, names};
 use crate::{
     drivers::{
         Bind, DriverError, MachineSpec, WorkloadId, io_error,
-        pool::{NEW_ROOTS, is_fresh, set_used},
-        tools::{Tool, run},
+        pool::{CP, NEW_ROOTS, is_fresh, set_used},
+        tools::run,
     },
     trees::Image,
 };
@@ -29,7 +29,6 @@ const ROOT_PART: u64 = 4;
 const FILES_PART: u64 = 8;
 const MIN_FILES_BYTES: u64 = 4 * MIB;
 const MAX_FILES_BYTES: u64 = 32 * MIB;
-const CP: Tool = Tool { program: "cp", package: "coreutils" };
 /// Limit for an image's file of users.
 const MAX_USERS_BYTES: u64 = 1 << 20;
 
