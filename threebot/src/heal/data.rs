@@ -47,8 +47,8 @@ pub trait Snapshots: Clone + Send + Sync + 'static {
         around: Option<Around>,
     ) -> impl Future<Output = Result<Times>> + Send;
 
-    /// Puts the last one of `from` in place of the content of `to`, unless that has been done; returns what has it, and when
-    /// that was taken.
+    /// Puts the last one of `from` in place of the content of `to`, unless that has been done; returns what has it, and
+    /// when that was taken.
     fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<Times>> + Send;
 }
 
