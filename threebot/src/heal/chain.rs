@@ -2,7 +2,7 @@
 //! The chain itself, followed at one of several endpoints, and acted on by the bot's key for its owner.
 
 use super::{
-    Hold, Journal, Kept, Open, Order, PartName, Phase, Policy, Release, Seen, Wanted,
+    Hold, Journal, Kept, Mandate, Open, Order, PartName, Phase, Release, Seen, Wanted,
     act::{Submitted, World},
     decide::{contract_of_name, name_for, rules_for, shunned, too_dear},
 };
@@ -93,16 +93,16 @@ struct Link {
 }
 
 impl Chain {
-    /// Reads the files that the policy names.
+    /// Reads the files that the mandate names.
     pub fn new(
         urls: Vec<String>,
         (key, is_public_key): (Keypair, bool),
         seal_key: Option<SealKey>,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<Self> {
         let read = |file: &PathBuf| Source::read(file)?.application();
-        let files = policy.applications.iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { urls, turn: 0, key, is_public_key, seal_key, twin: policy.twin, files, link: None })
+        let files = mandate.applications.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { urls, turn: 0, key, is_public_key, seal_key, twin: mandate.twin, files, link: None })
     }
 
     /// Waits until it is time to look, or something of the owner's has changed.
@@ -223,13 +223,13 @@ impl Chain {
         seen: &mut Seen,
         market: &mut Market,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<Order> {
         let contract = wanted.contract;
         let kept = journal.memory.copies.get(&contract).context("there is no copy of it")?;
         let (body, key) = (journal.body(contract)?, self.seal_key.as_ref());
         let deployment = Deployment::parse(&clear(&body, key)?)?;
-        let (application, name, held) = rules_for(kept, policy, &self.files, seen, &journal.memory);
+        let (application, name, held) = rules_for(kept, mandate, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
         let features = deployment.features();
         let mut shunned = shunned(kept, &journal.memory);
@@ -256,7 +256,7 @@ impl Chain {
             Release::Name => at.quote_name().await?.context("names have no price")?,
         };
         let all = seen.rate.saturating_add(name_rate.into());
-        if let Some(refusal) = too_dear(policy, rate, before, all) {
+        if let Some(refusal) = too_dear(mandate, rate, before, all) {
             bail!(refusal);
         }
         let recipients = keys.recipients().context("can't seal the body")?;
@@ -334,7 +334,7 @@ impl World for Chain {
         wanted: Vec<Wanted>,
         seen: &Seen,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<(Vec<Order>, Vec<Hold>)> {
         let at = self.link()?.grid.finalized().await?;
         let own = at.contracts_of_twin(self.twin).await?;
@@ -343,11 +343,11 @@ impl World for Chain {
         let mut market = Market::read(&at, &own, wanted.iter().any(has_ips)).await?;
         // Beyond it, each try would cost the bot a fee.
         let limit = at.owner_limits(self.twin).await?.max_usd_rate;
-        let policy = &Policy { max_rate: policy.max_rate.min(limit), ..policy.clone() };
+        let mandate = &Mandate { max_rate: mandate.max_rate.min(limit), ..mandate.clone() };
         let (mut orders, mut holds, mut seen) = (Vec::new(), Vec::new(), seen.clone());
         for it in wanted {
             let (contract, why) = (it.contract, it.why.clone());
-            match self.order(&at, it, &mut seen, &mut market, journal, policy).await {
+            match self.order(&at, it, &mut seen, &mut market, journal, mandate).await {
                 Ok(order) => orders.push(order),
                 Err(error) if error.is::<Error>() => return Err(error),
                 Err(error) => {

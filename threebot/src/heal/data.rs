@@ -35,7 +35,7 @@ const MAX_AHEAD: u64 = 300;
 /// When snapshots of a contract's volumes and machines were taken.
 pub type Times = BTreeMap<String, UnixSeconds>;
 
-/// Snapshots of all that the policy names of contracts, in a place of the owner's.
+/// Snapshots of all that the mandate names of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
     /// All that are in the place.
     fn all(&self) -> impl Future<Output = Result<Saved>> + Send;
@@ -146,7 +146,7 @@ impl Volumes {
         identity: SealKey,
         is_json: bool,
     ) -> Result<Self> {
-        let place = schedule.place.parse().context("snapshots.place of the policy")?;
+        let place = schedule.place.parse().context("snapshots.place of the mandate")?;
         let Schedule { roots, keep, .. } = *schedule;
         Ok(Self { urls, twin, device, place, roots, keep, identity, is_json })
     }

@@ -2,12 +2,12 @@
 //! A chain in memory, which several bots act on, and what holds whatever they do.
 
 use super::{
-    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Saved, Schedule, Seen,
+    Healer, Hold, Journal, Kept, Mandate, Metrics, Open, Order, Phase, Release, Saved, Schedule, Seen,
     Snapshots, Step, Teller, Times, Wanted,
     act::{Submitted, World},
     decide::too_dear,
     journal::tests::{kept, kept_with_data, saved},
-    policy::tests::policy,
+    mandate::tests::mandate,
 };
 use crate::snapshot::Around;
 use anyhow::{Result, bail};
@@ -209,7 +209,7 @@ impl World for Fake {
         wanted: Vec<Wanted>,
         seen: &Seen,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<(Vec<Order>, Vec<Hold>)> {
         self.pass()?;
         let (mut orders, mut holds, mut all) = (Vec::new(), Vec::new(), seen.rate);
@@ -221,7 +221,7 @@ impl World for Fake {
             let from = journal.memory.copies[&contract].node;
             let before = if wanted.release == Release::Cancel { RATE } else { 0 };
             let to = NODES.into_iter().find(|node| *node != from && !self.view.offline.contains_key(node));
-            let (Some(to), None) = (to, too_dear(policy, RATE, before, all)) else {
+            let (Some(to), None) = (to, too_dear(mandate, RATE, before, all)) else {
                 holds.push(Hold { contract, key: "no-node", text: String::new() });
                 continue;
             };
@@ -311,8 +311,8 @@ impl Bot {
             let every = Duration::from_secs(365 * 24 * 3_600);
             let place = "/backups".into();
             let snapshots = Some(Schedule { place, every, roots: false, keep: None, commands: Vec::new() });
-            let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..policy() };
-            Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
+            let mandate = Mandate { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..mandate() };
+            Healer::new(mandate, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
         });
         match healer.round(&mut self.world).await {
             Ok(()) => self.healer = Some(healer),

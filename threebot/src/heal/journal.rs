@@ -130,7 +130,7 @@ pub struct Memory {
     pub snapshots: Saved,
     /// Whether the place of snapshots hasn't answered yet, so that they aren't known.
     pub is_blind: bool,
-    /// Whether snapshots have the roots of machines, too. Not kept in a file: the policy says it.
+    /// Whether snapshots have the roots of machines, too. Not kept in a file: the mandate says it.
     pub with_roots: bool,
     /// Contracts whose volumes have their snapshots.
     pub restored: BTreeSet<ContractId>,
@@ -681,7 +681,7 @@ pub mod tests {
     }
 
     #[test]
-    fn roots_are_data_where_the_policy_saves_them() {
+    fn roots_are_data_where_the_mandate_saves_them() {
         let mut memory = Memory::default();
         let alone = kept(7, 1);
         assert!(!memory.has_data(&alone) && memory.unsaved(&alone).is_empty());
