@@ -629,6 +629,12 @@ impl Deployment {
         })
     }
 
+    /// Names of its machines.
+    pub fn machines(&self) -> impl Iterator<Item = &str> {
+        let is_machine = |workload: &&Workload| matches!(workload.data, WorkloadData::Zmachine(_));
+        self.workloads.iter().filter(is_machine).map(|workload| workload.name.as_str())
+    }
+
     /// Checks that the volumes of the active version can become what they are here.
     ///
     /// # Errors

@@ -138,7 +138,7 @@ pub enum Command {
     Restart(Restart),
     Stop(Stop),
     Start(Start),
-    /// Keep what is in volumes in a place of your own
+    /// Keep what is in volumes and machines in a place of your own
     #[command(subcommand)]
     Snapshot(Snapshot),
     Restore(Restore),

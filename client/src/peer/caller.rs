@@ -229,12 +229,16 @@ impl NodePeer {
         }
     }
 
-    /// A contract's volumes.
+    /// A contract's volumes; with `roots` also its machines, for their roots, and what their images declare as `VOLUME`.
     ///
     /// # Errors
     /// If the connection breaks, or the node refuses.
-    pub async fn volumes(&self, contract: ContractId) -> Result<BTreeMap<String, Volume>, PeerError> {
-        match self.answer(contract, Ask::Volumes {}).await? {
+    pub async fn volumes(
+        &self,
+        contract: ContractId,
+        roots: bool,
+    ) -> Result<BTreeMap<String, Volume>, PeerError> {
+        match self.answer(contract, Ask::Volumes { roots }).await? {
             Message::Volumes(volumes) => Ok(volumes),
             _ => Err(PeerError::Unexpected),
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What callers ask and nodes answer. Every request has a stream of its own.
 
-use crate::{finding::Finding, wireguard::WireGuardKey};
+use crate::{finding::Finding, snapshot::ImageId, wireguard::WireGuardKey};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
@@ -12,6 +12,9 @@ use tfgrid_primitives::{
 
 /// Name of the protocol with its version, as the two ends agree on it (ALPN).
 pub const ALPN: &[u8] = b"tfgrid/peer/1";
+
+/// What follows a machine's name in that of what its image declares as `VOLUME`. No workload has such a name.
+pub const IMAGE_VOLUMES: &str = "_volumes";
 
 /// The first message on a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,20 +80,24 @@ pub enum Ask {
     /// in data frames (UDP).
     Forward(Forward),
     /// Its volumes: [`Message::Volumes`].
-    Volumes {},
-    /// The content of a volume at one instant: [`Message::Ready`] once it is kept, then the
+    Volumes {
+        /// Whether also its machines, for their roots, and what their images declare as `VOLUME`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        roots: bool,
+    },
+    /// The content of a volume or a machine's root at one instant: [`Message::Ready`] once it is kept, then the
     /// [parts](crate::snapshot::Part) of its tree. For each batch with chunks the caller sends a data frame with
     /// [bits](crate::snapshot::wanted_bits), and gets the content of those that it wants.
     Snapshot {
-        /// Name of the volume.
+        /// Name of the volume, of the machine for its root, or with [`IMAGE_VOLUMES`].
         workload: String,
     },
-    /// Another content for a volume whose machines don't run: [`Message::Ready`], then the caller's
+    /// Another content for a volume or a root whose machines don't run: [`Message::Ready`], then the caller's
     /// [parts](crate::snapshot::Part) with the content of all chunks, and [`Message::Done`] once it is in place.
     Restore {
-        /// Name of the volume.
+        /// As in [`Self::Snapshot`].
         workload: String,
-        /// Whether it is refused where the volume was restored before.
+        /// Whether it is refused where that was restored before.
         #[serde(default, skip_serializing_if = "is_false")]
         once: bool,
     },
@@ -218,7 +225,7 @@ pub enum Message {
     Status(Status),
     /// What they use.
     Stats(BTreeMap<String, Stats>),
-    /// The contract's volumes by their names.
+    /// The contract's volumes by their names, and its machines' roots by theirs.
     Volumes(BTreeMap<String, Volume>),
     /// What has happened to one.
     Event(Event),
@@ -364,7 +371,7 @@ pub struct Stats {
     pub sent_bytes: u64,
 }
 
-/// A volume.
+/// A volume; of a machine's root, what it holds beyond its image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Bytes that it holds at most.
@@ -374,6 +381,24 @@ pub struct Volume {
     /// Whether its content has come with an [`Ask::Restore`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub restored: bool,
+    /// The image of the machine, if it is a machine's root.
+    #[serde(default, with = "image", skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+mod image {
+    use crate::snapshot::ImageId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(image: &Option<ImageId>, serializer: S) -> Result<S::Ok, S::Error> {
+        image.map(hex::encode).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ImageId>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let image = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        image.map(Some).ok_or_else(|| D::Error::custom("no id of an image"))
+    }
 }
 
 /// What a peer needs to join a private network. It reaches the node at the addresses of its peer endpoint.
@@ -514,6 +539,8 @@ mod tests {
                 r#"{"contract":7,"ask":{"restore":{"workload":"data"}}}"#,
                 Ask::Restore { workload: "data".into(), once: false },
             ),
+            (r#"{"contract":7,"ask":{"volumes":{}}}"#, Ask::Volumes { roots: false }),
+            (r#"{"contract":7,"ask":{"volumes":{"roots":true}}}"#, Ask::Volumes { roots: true }),
         ] {
             let request = Request { contract: Some(7), ask };
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
@@ -579,6 +606,20 @@ mod tests {
         assert_eq!(serde_json::to_string(&message).unwrap(), text);
         assert_eq!(serde_json::from_str::<Message>(text).unwrap(), message);
         assert!(serde_json::from_str::<Message>(&text.replace("AQE=", "AQ==")).is_err());
+    }
+
+    #[test]
+    fn volumes_have_the_form_of_the_formats_page() {
+        let image = "07".repeat(32);
+        let text = format!(
+            r#"{{"volumes":{{"data":{{"size_bytes":2,"used_bytes":1}},"web":{{"size_bytes":4,"used_bytes":3,"restored":true,"image":"{image}"}}}}}}"#
+        );
+        let data = Volume { size_bytes: 2, used_bytes: 1, restored: false, image: None };
+        let web = Volume { size_bytes: 4, used_bytes: 3, restored: true, image: Some([7; 32]) };
+        let message = Message::Volumes([("data".into(), data), ("web".into(), web)].into());
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+        assert!(serde_json::from_str::<Message>(&text.replace(&image, "07")).is_err());
     }
 
     #[test]

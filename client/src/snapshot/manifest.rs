@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is kept of a snapshot beside its chunks.
 
-use super::{ChunkHash, Item, Position, Step, TreeError};
+use super::{ChunkHash, ImageId, Item, Position, Step, TreeError};
 use crate::peer::Device;
 use codec::{Decode, DecodeAll, Encode};
 use iroh::{EndpointId, Signature};
@@ -19,7 +19,7 @@ pub struct Manifest {
     pub name: String,
     /// Contract of which it is.
     pub contract: ContractId,
-    /// Name of its volume in the deployment.
+    /// Name of its volume, or machine, in the deployment.
     pub workload: String,
     /// The instant whose content it has, in milliseconds since 1970.
     pub at_ms: u64,
@@ -45,6 +45,10 @@ pub enum Stored {
         /// Their hashes.
         hashes: Vec<ChunkHash>,
     },
+    /// [`Step::Image`].
+    Image(ImageId),
+    /// [`Step::Gone`].
+    Gone(Vec<u8>),
 }
 
 /// A manifest, and which device vouches for it.
@@ -87,6 +91,14 @@ impl Manifest {
         SignedManifest { manifest, signer: device.public(), signature }
     }
 
+    /// The image from which the tree differs, if it is a machine's root.
+    pub fn image(&self) -> Option<ImageId> {
+        match self.steps.first() {
+            Some(Stored::Image(image)) => Some(*image),
+            _ => None,
+        }
+    }
+
     /// The whole tree is one, and each chunk in a pack.
     fn check(&self) -> Result<(), ManifestError> {
         let mut position = Position::default();
@@ -110,6 +122,8 @@ impl Stored {
             Self::Item(item) => Step::Item(item.clone()),
             Self::Zeros(chunks) => Step::Zeros(*chunks),
             Self::Chunks { hashes, .. } => Step::Chunks(hashes.clone()),
+            Self::Image(image) => Step::Image(*image),
+            Self::Gone(path) => Step::Gone(path.clone()),
         }
     }
 }

@@ -33,6 +33,9 @@ pub fn chunk_hash(chunk: &[u8]) -> ChunkHash {
     *blake3::hash(chunk).as_bytes()
 }
 
+/// Id of an image: the SHA-256 hash of its configuration, which names its layers.
+pub type ImageId = [u8; 32];
+
 /// What either end sends of a tree, in data frames, one part in each.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Part {
@@ -53,6 +56,10 @@ pub enum Step {
     Zeros(u64),
     /// The next chunks of the last file.
     Chunks(Vec<ChunkHash>),
+    /// Before all others: the tree is what differs from the files of this image, as a machine's root does.
+    Image(ImageId),
+    /// The image's item with this path isn't there, nor anything in it.
+    Gone(Vec<u8>),
 }
 
 /// A file, a folder or the like, as machines see it.
@@ -109,6 +116,9 @@ pub enum TreeError {
     /// A tree begins with its root, which is a folder and comes once.
     #[error("the tree doesn't begin with its root")]
     Root,
+    /// Only what differs from an image has paths that are gone.
+    #[error("{0:?} is said to be gone, and the tree is that of no image")]
+    Gone(String),
     /// There is less content than the file's size, or more.
     #[error("the content of a file isn't as long as the file")]
     Length,
@@ -127,7 +137,7 @@ impl Part {
         if let Self::Batch(steps) = &part {
             let chunks = steps.iter().map(|step| match step {
                 Step::Chunks(hashes) => hashes.len(),
-                Step::Item(_) | Step::Zeros(_) => 0,
+                Step::Item(_) | Step::Zeros(_) | Step::Image(_) | Step::Gone(_) => 0,
             });
             if chunks.fold(0, usize::saturating_add) > BATCH_CHUNKS {
                 return Err(TreeError::Batch);
@@ -240,6 +250,7 @@ impl Batcher {
 #[derive(Debug, Default)]
 pub struct Position {
     has_begun: bool,
+    image: Option<ImageId>,
     /// Bytes of the last file that are to come.
     left: u64,
 }
@@ -264,7 +275,30 @@ impl Position {
             }
             Step::Zeros(chunks) => self.take(*chunks),
             Step::Chunks(hashes) => self.take(hashes.len() as u64),
+            Step::Image(image) => {
+                if self.has_begun || self.image.is_some() {
+                    return Err(TreeError::Root);
+                }
+                self.image = Some(*image);
+                Ok(0)
+            }
+            Step::Gone(path) => {
+                self.end_file()?;
+                check_path(path)?;
+                if !self.has_begun || path.is_empty() {
+                    return Err(TreeError::Root);
+                }
+                if self.image.is_none() {
+                    return Err(TreeError::Gone(String::from_utf8_lossy(path).into_owned()));
+                }
+                Ok(0)
+            }
         }
+    }
+
+    /// The image from which the tree differs, if it is one that says so.
+    pub fn image(&self) -> Option<ImageId> {
+        self.image
     }
 
     /// Ends the tree here.
@@ -398,6 +432,33 @@ mod tests {
     }
 
     #[test]
+    fn only_what_differs_from_an_image_has_paths_that_are_gone() {
+        let root = || Step::Item(item("", Kind::Folder));
+        let gone = |path: &str| Step::Gone(path.into());
+        let all = |steps: &[Step]| {
+            let mut position = Position::default();
+            steps.iter().try_for_each(|step| position.step(step).map(drop))?;
+            position.end().map(|()| position.image())
+        };
+        let file = Step::Item(item("a", Kind::File(1)));
+        assert_eq!(all(&[root()]), Ok(None));
+        assert_eq!(all(&[Step::Image([7; 32]), root(), gone("etc/motd")]), Ok(Some([7; 32])));
+        assert_eq!(all(&[root(), gone("a")]), Err(TreeError::Gone("a".into())));
+        for wrong in [
+            vec![Step::Image([7; 32]), Step::Image([7; 32]), root()],
+            vec![root(), Step::Image([7; 32])],
+            vec![Step::Image([7; 32]), gone("a"), root()],
+            vec![Step::Image([7; 32]), root(), gone("")],
+            vec![Step::Image([7; 32])],
+        ] {
+            assert_eq!(all(&wrong), Err(TreeError::Root), "{wrong:?}");
+        }
+        assert_eq!(all(&[Step::Image([7; 32]), root(), file, gone("b")]), Err(TreeError::Length));
+        let out = all(&[Step::Image([7; 32]), root(), gone("../b")]);
+        assert!(matches!(out, Err(TreeError::Path(_))), "{out:?}");
+    }
+
+    #[test]
     fn a_batch_with_too_many_chunks_is_refused() {
         let batch = |count| Part::Batch(vec![Step::Chunks(vec![[1; 32]; count])]).encode();
         assert!(Part::read(&batch(BATCH_CHUNKS)).is_ok());
@@ -431,7 +492,7 @@ mod tests {
         let items = steps.iter().filter(|step| matches!(step, Step::Item(_))).count();
         let chunks = steps.iter().filter_map(|step| match step {
             Step::Chunks(hashes) => Some(hashes.len()),
-            Step::Item(_) | Step::Zeros(_) => None,
+            Step::Item(_) | Step::Zeros(_) | Step::Image(_) | Step::Gone(_) => None,
         });
         assert_eq!((items, chunks.sum()), (10, 3_000));
     }

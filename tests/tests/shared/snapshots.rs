@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Rows of a contract's volume, kept in a folder of its owner, and put into a new contract.
+//! Rows of a contract's volume and a file of its machine, kept in a folder of their owner, and put into a new
+//! contract.
 
 use crate::{
     peer::{shown, until_state, with_site},
@@ -82,9 +83,35 @@ fn restores(grid: &Grid, kept: &Kept, first: &str, second: &str) -> Result<()> {
     ensure!(fs::read_to_string(&file)? == "before\n", "the instant isn't between the commands");
     ensure!(shown(user, &["events", second])?.contains("its owner restores it"), "there is no event");
 
+    a_root_is_restored(user, kept, first, second, &file).context("a root")?;
     kept.threebot(user, &["snapshot", "remove", &name])?;
     let later = text(&later["snapshots"][0]["snapshot"])?;
     kept.threebot(user, &["snapshot", "verify", later]).map(drop)
+}
+
+/// A file that is in no volume.
+fn a_root_is_restored(user: &Person, kept: &Kept, first: &str, second: &str, file: &Path) -> Result<()> {
+    fs::write(file, "in the root\n")?;
+    let shown = file.display().to_string();
+    user.threebot(&["cp", first, &shown, "web:/note"])?;
+    let taken = kept.threebot(user, &["snapshot", "take", first, "--roots"])?;
+    let names = taken["snapshots"].as_array().context("nothing was taken")?;
+    let names = names.iter().map(|it| text(&it["snapshot"])).collect::<Result<Vec<_>>>()?;
+    let of = |workload: &str| {
+        let begins = format!("{first}/{workload}/");
+        names.iter().copied().find(|name| name.starts_with(&begins))
+    };
+    let (root, data) = (of("web").context("the root wasn't taken")?, of("data"));
+    ensure!(data.is_some(), "{names:?}");
+    let verified = kept.threebot(user, &["snapshot", "verify", root])?;
+    ensure!(verified["items"].as_u64() > Some(1), "{verified}");
+    kept.threebot(user, &["restore", second, root])?;
+    until_state(user, second, "running")?;
+    fs::write(file, "")?;
+    user.threebot(&["cp", second, "web:/note", &shown])?;
+    ensure!(fs::read_to_string(file)? == "in the root\n", "another root is restored");
+    ensure!(rows(user, second, file)? == ROWS, "the volume isn't what it was");
+    Ok(())
 }
 
 /// Strangers, other keys and damage are refused with the reason.

@@ -14,21 +14,23 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-/// Put a snapshot in place of the content of a volume
+/// Put a snapshot in place of the content of a volume or a machine
 ///
-/// The contract may be another one than that of the snapshot, on any node. Its machines are stopped meanwhile. What
-/// fails leaves the volume as it was.
+/// The contract may be another one than that of the snapshot, on any node. A machine has the image that it had. All
+/// machines of the contract are stopped meanwhile. What fails leaves all as it was.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   threebot restore 9 7/data/20261128T065500123Z --place ./backups \\
-      --identity key.txt                        contract 7's into contract 9's")]
+      --identity key.txt                        contract 7's into contract 9's
+  threebot restore 9 7/web/20261128T065500123Z --place ./backups \\
+      --identity key.txt                        a machine's root")]
 pub struct Restore {
     #[command(flatten)]
     target: Target,
     /// The snapshot's name
     snapshot: Snapshot,
-    /// The volume; that of the snapshot's name if it isn't given
+    /// The volume or machine; that of the snapshot's name if it isn't given
     workload: Option<String>,
     #[command(flatten)]
     opening: Opening,

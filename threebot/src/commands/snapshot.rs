@@ -9,7 +9,7 @@ use crate::{
     peer::{OwnDevice, Target},
     sealing::Identity,
     session::Session,
-    snapshot::{self, Around, Keys, Place, Snapshot as Named, list, remove, take, verify},
+    snapshot::{self, Around, Keys, Of, Place, Snapshot as Named, list, remove, take, verify},
 };
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -50,22 +50,29 @@ pub struct Opening {
     signed_by: Vec<PublicKey>,
 }
 
-/// Keep the content of volumes, as it is at one instant, in a place of yours
+/// Keep what volumes and machines hold, at one instant, in a place of yours
 ///
-/// Only what changed since the last snapshot of a volume is moved and written. All is encrypted before it is written:
+/// Of a machine, what differs from its image is kept, and as NAME_volumes what that image declares as VOLUME. Only what
+/// changed since the last snapshot of a volume or a machine is moved and written. All is encrypted before it is written:
 /// to your key, to the encryption keys of your twin and its bots, and to each --recipient.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   threebot snapshot take 7 --place ./backups --identity key.txt
+  threebot snapshot take 7 --roots --place ./backups --identity key.txt
+  threebot snapshot take 7 web --place ./backups --identity key.txt
   threebot snapshot take 7 data --place https://s3.example.org/backups \\
       --identity key.txt --machine db \\
       --before 'psql -c CHECKPOINT' --after 'echo done'")]
 pub struct Take {
     #[command(flatten)]
     target: Target,
-    /// The volume; all of the contract if it isn't given
-    workload: Option<String>,
+    /// Volumes and machines; all volumes of the contract if none is given
+    #[arg(value_name = "WORKLOAD")]
+    workloads: Vec<String>,
+    /// All machines of the contract, too
+    #[arg(long, conflicts_with = "workloads")]
+    roots: bool,
     #[command(flatten)]
     opening: Opening,
     /// Let this age key open it, too; may be repeated
@@ -173,8 +180,12 @@ impl Take {
         let around = self.machine.map(|machine| Around { machine, before, after });
         let (device, place) = (self.target.device()?, &self.opening.at.place);
         let connected = self.target.connect(global).await?;
-        let name = self.workload.as_deref();
-        let taken = take(&connected.peer, &device, contract, name, place, &keys, around.as_ref()).await;
+        let of = match (&self.workloads[..], self.roots) {
+            ([], false) => Of::Volumes,
+            ([], true) => Of::All,
+            (named, _) => Of::Named(named),
+        };
+        let taken = take(&connected.peer, &device, contract, of, place, &keys, around.as_ref()).await;
         connected.done(Ok(())).await?;
         let taken = taken?;
         let lines = taken.iter().map(told);

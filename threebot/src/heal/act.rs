@@ -2,8 +2,8 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Job, Jobs, Journal, Mandate, Memory, Message, Metrics, Move, Order, Release, Seen,
-    Snapshots, Step, Teller, Times, Wanted,
+    Decision, Hold, Job, Jobs, Journal, Mandate, Message, Metrics, Move, Order, Release, Seen, Snapshots,
+    Step, Teller, Times, Wanted,
     decide::{Next, awaiting, decide, next, outcome},
 };
 use crate::{output::message, snapshot::Around, time::stretch};
@@ -106,13 +106,14 @@ impl Pauses {
 impl<S: Snapshots> Healer<S> {
     pub fn new(
         mandate: Mandate,
-        journal: Journal,
+        mut journal: Journal,
         teller: Teller,
         metrics: Metrics,
         snapshots: Option<S>,
     ) -> Self {
         let jobs = snapshots.map(Jobs::new);
         let (moves, data) = (Pauses::default(), Pauses::default());
+        journal.memory.with_roots = mandate.snapshots.as_ref().is_some_and(|schedule| schedule.roots);
         Self { mandate, journal, teller, metrics, jobs, snapshots_read: None, moves, data }
     }
 
@@ -268,15 +269,21 @@ impl<S: Snapshots> Healer<S> {
             let contract = job.contract();
             match (job, done) {
                 (Job::Take(_), Ok(taken)) => self.note_taken(contract, taken, now)?,
-                (Job::Restore { from, .. }, Ok(_)) => {
+                (Job::Restore { from, .. }, Ok(has)) => {
                     self.journal.note_restored(contract)?;
                     let its = |it: &&Move| it.step == Step::Created { new: contract };
                     if let Some(it) = self.journal.memory.moves.values().find(its).cloned() {
                         self.reach(it, Step::Done { new: contract }, now)?;
                     }
                     let from = from.contract;
+                    let lacks = self.lacks(contract, &has);
+                    let but = if lacks.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", but of {}: there is none, or one of another image", lacks.join(", "))
+                    };
                     let text =
-                        format!("contract {contract} has what the last snapshot of contract {from} had");
+                        format!("contract {contract} has what the last snapshot of contract {from} had{but}");
                     self.tell(now, "restored", Some(contract), text)?;
                 }
                 (_, Err(error)) => self.fail(job, &error, now)?,
@@ -288,15 +295,20 @@ impl<S: Snapshots> Healer<S> {
     /// Keeps when snapshots were taken. A node that leaves a volume out isn't asked again at once, and what there is of
     /// that volume stays.
     pub(super) fn note_taken(&mut self, contract: ContractId, taken: Times, now: UnixSeconds) -> Result<()> {
-        let Memory { copies, snapshots, .. } = &mut self.journal.memory;
-        let volumes = copies.get(&contract).map(|kept| kept.volumes.clone()).unwrap_or_default();
-        let missing: Vec<String> = volumes.into_iter().filter(|name| !taken.contains_key(name)).collect();
-        snapshots.entry(contract).or_default().extend(taken);
+        let missing = self.lacks(contract, &taken);
+        self.journal.memory.snapshots.entry(contract).or_default().extend(taken);
         if missing.is_empty() {
             return Ok(());
         }
-        let error = anyhow!("its node has no volume {}", missing.join(", "));
+        let error = anyhow!("its node has no {}", missing.join(", "));
         self.fail(Job::Take(contract), &error, now)
+    }
+
+    /// What these snapshots don't have of a contract.
+    fn lacks(&self, contract: ContractId, of: &Times) -> Vec<String> {
+        let memory = &self.journal.memory;
+        let data = memory.copies.get(&contract).into_iter().flat_map(|kept| memory.data(kept));
+        data.filter(|name| !of.contains_key(*name)).cloned().collect()
     }
 
     fn fail(&mut self, job: Job, error: &anyhow::Error, now: UnixSeconds) -> Result<()> {
@@ -389,7 +401,7 @@ impl<S: Snapshots> Healer<S> {
             return Ok(());
         }
         let text =
-            format!("contract {old} is moved with empty volumes, of which there is no snapshot: {empty}");
+            format!("contract {old} is moved without what it has, of which there is no snapshot: {empty}");
         self.tell(seen.now, "empty", Some(old), text)
     }
 

@@ -254,7 +254,7 @@ impl Chain {
             bail!(refusal);
         }
         let recipients = keys.recipients().context("can't seal the body")?;
-        let snapshot = journal.memory.last_snapshot(contract).filter(|_| kept.has_data());
+        let snapshot = journal.memory.last_snapshot(contract).filter(|_| journal.memory.has_data(kept));
         let replaces = Replaces { contract, snapshot };
         let body = resealed(&body, key, &recipients, self.link()?.number, replaces)?;
         seen.rate = all.saturating_sub(before.into()).saturating_add(rate.into());
@@ -458,8 +458,10 @@ fn sorted(own: &[TwinContract]) -> (BTreeMap<ContractId, Open>, BTreeMap<Contrac
 
 /// Whether a copy is of what the contract reserves now, and was opened: the bot may have another key by now.
 fn is_whole(kept: &Kept, target: &Target) -> bool {
-    let Kept { node, resources, public_ips, is_readable, .. } = kept;
-    *is_readable && *target == Target::Node { node: *node, resources: *resources, public_ips: *public_ips }
+    let Kept { node, resources, public_ips, is_readable, machines, .. } = kept;
+    *is_readable
+        && machines.is_some()
+        && *target == Target::Node { node: *node, resources: *resources, public_ips: *public_ips }
 }
 
 /// An open contract with its active body and the hash of it, unless it has this hash.
@@ -506,6 +508,7 @@ fn kept(own: &TwinContract, hash: String, body: &Body<Vec<u8>>, key: Option<&Sea
             .flat_map(Deployment::volumes)
             .map(|(_, name, _)| name.to_owned())
             .collect(),
+        machines: deployment.as_ref().map(|deployment| deployment.machines().map(str::to_owned).collect()),
         replaces: deployment.as_ref().and_then(|deployment| deployment.replaces),
         is_readable: deployment.as_ref().is_some_and(has_open_secrets),
         since: 0,
@@ -642,6 +645,12 @@ mod tests {
         assert_eq!(kept(&own, "00".into(), &moved, None).unwrap().replaces, Some(REPLACES));
         let unread = Kept { is_readable: false, ..found.clone() };
         assert!(!is_whole(&unread, &own.target), "it is read again, by the key that there is now");
+        let old = Kept { machines: None, ..found.clone() };
+        assert!(!is_whole(&old, &own.target), "its machines aren't known");
+        let web = br#"{"version":1,"workloads":[
+            {"name":"web","type":"zmachine","data":{"image":"docker.io/library/busybox:1.36","cpu":1,"memory":134217728}}]}"#;
+        let of_web = kept(&own, "00".into(), &Body::Plain(web.to_vec()), None).unwrap();
+        assert_eq!((of_web.machines, of_web.volumes.len()), (Some(["web".to_owned()].into()), 0));
         assert_eq!(found.part.unwrap().part, "db");
         let sealed = Body::Sealed(seal(PLAIN, &[key(1).recipient()]).unwrap());
         let with = |key: Option<&SealKey>| kept(&own, "00".into(), &sealed, key).unwrap();

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Snapshots of contracts' volumes, taken and restored beside the rounds.
+//! Snapshots of contracts' volumes and machines, taken and restored beside the rounds.
 
 use super::{Retention, Saved, Schedule};
 use crate::{
     peer::connected,
-    snapshot::{Around, Keys, Place, Snapshot, list, remove, restore, start_all, take},
+    snapshot::{
+        Around, Keys, Of, Place, Snapshot, image_of, list, remove, restore, start_all, stop_all, take,
+    },
     time::now,
 };
 use anyhow::{Context, Result, anyhow, ensure};
@@ -30,23 +32,24 @@ const DONE_WITHIN: Duration = Duration::from_secs(6 * 3_600);
 /// Seconds by which a snapshot's time may be ahead: it is that of whoever took it.
 const MAX_AHEAD: u64 = 300;
 
-/// When snapshots of a contract's volumes were taken.
+/// When snapshots of a contract's volumes and machines were taken.
 pub type Times = BTreeMap<String, UnixSeconds>;
 
-/// Snapshots of all volumes of contracts, in a place of the owner's.
+/// Snapshots of all that the mandate names of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
     /// All that are in the place.
     fn all(&self) -> impl Future<Output = Result<Saved>> + Send;
 
-    /// Takes one of each volume of a contract; returns when.
+    /// Takes one of each volume, and machine where roots are saved, of a contract; returns when.
     fn take(
         &self,
         contract: ContractId,
         around: Option<Around>,
     ) -> impl Future<Output = Result<Times>> + Send;
 
-    /// Puts the last one of `from` in place of the content of `to`, unless that has been done.
-    fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<()>> + Send;
+    /// Puts the last one of `from` in place of the content of `to`, unless that has been done; returns what has it, and
+    /// when that was taken.
+    fn restore(&self, from: LastSnapshot, to: ContractId) -> impl Future<Output = Result<Times>> + Send;
 }
 
 /// What is done for one contract.
@@ -89,7 +92,7 @@ impl<S: Snapshots> Jobs<S> {
             let doing = async {
                 match job {
                     Job::Take(contract) => snapshots.take(contract, around).await,
-                    Job::Restore { from, to } => snapshots.restore(from, to).await.map(|()| Times::new()),
+                    Job::Restore { from, to } => snapshots.restore(from, to).await,
                 }
             };
             let done = timeout(within, doing).await;
@@ -127,6 +130,8 @@ pub struct Volumes {
     twin: TwinId,
     device: Device,
     place: Place,
+    /// Of what they are taken and into what they are restored.
+    roots: bool,
     keep: Option<Retention>,
     identity: SealKey,
     is_json: bool,
@@ -142,7 +147,8 @@ impl Volumes {
         is_json: bool,
     ) -> Result<Self> {
         let place = schedule.place.parse().context("snapshots.place of the mandate")?;
-        Ok(Self { urls, twin, device, place, keep: schedule.keep, identity, is_json })
+        let Schedule { roots, keep, .. } = *schedule;
+        Ok(Self { urls, twin, device, place, roots, keep, identity, is_json })
     }
 
     /// The chain at a finalized block, from the first endpoint that answers.
@@ -185,7 +191,8 @@ impl Snapshots for Volumes {
         let at = self.at().await?;
         let keys = self.keys(&at, contract).await?;
         let node = connected(&at, contract, &self.device, self.is_json).await?;
-        let taken = take(&node.peer, &self.device, contract, None, &self.place, &keys, around.as_ref()).await;
+        let of = if self.roots { Of::All } else { Of::Volumes };
+        let taken = take(&node.peer, &self.device, contract, of, &self.place, &keys, around.as_ref()).await;
         node.done(Ok(())).await?;
         let taken = taken?.into_iter().map(|taken| taken.snapshot);
         let times =
@@ -200,7 +207,7 @@ impl Snapshots for Volumes {
         Ok(times)
     }
 
-    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<()> {
+    async fn restore(&self, from: LastSnapshot, to: ContractId) -> Result<Times> {
         let at = self.at().await?;
         let keys = self.keys(&at, to).await?;
         let all = list(&self.place, Some(from.contract)).await?;
@@ -208,17 +215,44 @@ impl Snapshots for Volumes {
         let newest = volumes.values().filter_map(Snapshot::taken_at).max();
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
-            for (workload, snapshot) in not_restored(&volumes, &node.peer.volumes(to).await?)? {
+            let there = node.peer.volumes(to, self.roots).await?;
+            let mut missing = Vec::new();
+            for (workload, snapshot) in not_restored(&volumes, &there)? {
+                // An update of the image has made the machine anew since.
+                let image = there.get(workload).and_then(|volume| volume.image);
+                if image_of(&self.place, &keys, snapshot).await? == image {
+                    missing.push((workload, snapshot));
+                }
+            }
+            if !missing.is_empty() {
                 ensure!(
                     newest >= Some(from.taken_at),
                     "the last snapshot of contract {} isn't in {}: a bot with another place has taken it",
                     from.contract,
                     self.place
                 );
-                restore(&node.peer, &self.place, &keys, snapshot, (to, workload.as_str()), true).await?;
             }
-            // A bot that was killed in the middle has left them stopped.
-            start_all(&node.peer, to).await
+            let all = async {
+                if !missing.is_empty() {
+                    // No machine runs with a part of it.
+                    stop_all(&node.peer, to).await?;
+                }
+                for (workload, snapshot) in &missing {
+                    restore(&node.peer, &self.place, &keys, snapshot, (to, workload.as_str()), true).await?;
+                }
+                anyhow::Ok(())
+            };
+            let all = all.await;
+            // A bot that was killed in the middle has left them stopped, too.
+            all.and(start_all(&node.peer, to).await)?;
+            let is_there = |name: &String| {
+                there.get(name).is_some_and(|volume| volume.restored)
+                    || missing.iter().any(|(workload, _)| *workload == name)
+            };
+            let has = volumes.iter().filter(|(name, _)| is_there(name));
+            anyhow::Ok(
+                has.filter_map(|(name, snapshot)| Some((name.clone(), snapshot.taken_at()?))).collect(),
+            )
         };
         let restored = restored.await;
         node.done(Ok(())).await?;
@@ -234,7 +268,7 @@ fn not_restored<'a>(
     snapshots: &'a BTreeMap<String, Snapshot>,
     there: &BTreeMap<String, Volume>,
 ) -> Result<Vec<(&'a String, &'a Snapshot)>> {
-    ensure!(!there.is_empty(), "its node has no volume of it yet");
+    ensure!(!there.is_empty(), "its node has nothing of it yet");
     let is_missing = |name: &str| there.get(name).is_some_and(|volume| !volume.restored);
     Ok(snapshots.iter().filter(|(name, _)| is_missing(name)).collect())
 }
@@ -269,7 +303,7 @@ mod tests {
             Ok(Times::new())
         }
 
-        async fn restore(&self, _: LastSnapshot, _: ContractId) -> Result<()> {
+        async fn restore(&self, _: LastSnapshot, _: ContractId) -> Result<Times> {
             Err(anyhow!("it is damaged"))
         }
     }
@@ -329,7 +363,7 @@ mod tests {
         let missing = not_restored(&snapshots, &there).unwrap();
         assert_eq!(missing, [(&"data".to_owned(), &snapshot("data"))]);
         let error = not_restored(&snapshots, &BTreeMap::new()).unwrap_err().to_string();
-        assert!(error.contains("has no volume of it yet"), "{error}");
+        assert!(error.contains("has nothing of it yet"), "{error}");
     }
 
     #[tokio::test]

@@ -209,7 +209,7 @@ fn is_snapshot_due(
     open: &Open,
     age: u64,
 ) -> bool {
-    let is_taken = mandate.snapshots.is_some() && kept.has_data() && open.phase == Phase::Running;
+    let is_taken = mandate.snapshots.is_some() && memory.has_data(kept) && open.phase == Phase::Running;
     let last = memory.saved_at(kept).unwrap_or(kept.since);
     // What hasn't got its content yet has nothing to keep.
     is_taken
@@ -290,7 +290,7 @@ fn hold(seen: &Seen, mandate: &Mandate, memory: &Memory, kept: &Kept) -> Option<
     let moves = memory.moves.values().filter(is_recent).count();
     let unsaved = memory.unsaved(kept);
     let no_snapshot = format!(
-        "there is no snapshot of its volumes {}; `without_data` in the mandate moves it with empty ones",
+        "there is no snapshot of its {}; `without_data` in the mandate moves it without them",
         unsaved.join(", ")
     );
     let rules = [
@@ -301,9 +301,9 @@ fn hold(seen: &Seen, mandate: &Mandate, memory: &Memory, kept: &Kept) -> Option<
             "the bot's key doesn't open it; update it, so that it is sealed to the bot",
         ),
         (
-            kept.has_data() && memory.is_blind,
+            memory.has_data(kept) && memory.is_blind,
             "place",
-            "it has volumes, and the place of their snapshots doesn't answer",
+            "snapshots are taken of it, and their place doesn't answer",
         ),
         (!mandate.without_data && !unsaved.is_empty(), "data", no_snapshot.as_str()),
         (
@@ -375,7 +375,7 @@ pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
 
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
-    let has_data = |contract| memory.copies.get(&contract).is_some_and(Kept::has_data);
+    let has_data = |contract| memory.copies.get(&contract).is_some_and(|kept| memory.has_data(kept));
     let is_as_made =
         |contract| memory.copies.get(&contract).is_some_and(|kept| kept.body_hash == it.body_hash);
     match it.step {
@@ -639,7 +639,7 @@ mod tests {
     /// A mandate with a snapshot every six hours.
     fn with_snapshots() -> Mandate {
         let (place, every) = ("/backups".into(), Duration::from_secs(6 * 3_600));
-        let snapshots = Schedule { place, every, keep: None, commands: Vec::new() };
+        let snapshots = Schedule { place, every, roots: false, keep: None, commands: Vec::new() };
         Mandate { snapshots: Some(snapshots), ..mandate() }
     }
 
@@ -665,6 +665,10 @@ mod tests {
         assert!(due(&two, &with_snapshots()), "the other volume was never saved");
         memory.snapshots.insert(7, saved(NOW - 6 * 3_600));
         assert!(due(&memory, &with_snapshots()));
+        memory.snapshots.insert(7, saved(NOW));
+        assert!(!due(&memory, &with_snapshots()));
+        memory.with_roots = true;
+        assert!(due(&memory, &with_snapshots()), "the machine's root was never saved");
     }
 
     #[test]

@@ -49,18 +49,14 @@ pub struct Kept {
     pub part: Option<PartName>,
     /// Names of its volumes.
     pub volumes: BTreeSet<String>,
+    /// Names of its machines; `None` in a copy from before they were kept.
+    pub machines: Option<BTreeSet<String>>,
     /// What it has taken the place of.
     pub replaces: Option<Replaces>,
     /// Whether the bot's key opens what is sealed of it.
     pub is_readable: bool,
     /// When it was seen first.
     pub since: UnixSeconds,
-}
-
-impl Kept {
-    pub fn has_data(&self) -> bool {
-        !self.volumes.is_empty()
-    }
 }
 
 /// The file of a copy. What is sealed on the chain is sealed here.
@@ -121,7 +117,7 @@ impl Move {
     }
 }
 
-/// When the last snapshot of each volume of a contract was taken.
+/// When the last snapshot of each volume and machine of a contract was taken.
 pub type Saved = BTreeMap<ContractId, Times>;
 
 /// All records.
@@ -134,6 +130,8 @@ pub struct Memory {
     pub snapshots: Saved,
     /// Whether the place of snapshots hasn't answered yet, so that they aren't known.
     pub is_blind: bool,
+    /// Whether snapshots have the roots of machines, too. Not kept in a file: the mandate says it.
+    pub with_roots: bool,
     /// Contracts whose volumes have their snapshots.
     pub restored: BTreeSet<ContractId>,
     /// What was said last about each matter, so that it is said once.
@@ -141,6 +139,16 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Names of what snapshots of a contract are to have: its volumes, and its machines where roots are saved.
+    pub fn data<'a>(&self, kept: &'a Kept) -> impl Iterator<Item = &'a String> {
+        let machines = kept.machines.as_ref().filter(|_| self.with_roots);
+        kept.volumes.iter().chain(machines.into_iter().flatten())
+    }
+
+    pub fn has_data(&self, kept: &Kept) -> bool {
+        self.data(kept).next().is_some()
+    }
+
     /// The contracts that were moved one after the other until there was this one, newest first, itself included.
     pub fn line_of(&self, contract: ContractId) -> Vec<ContractId> {
         let before = |contract| {
@@ -172,18 +180,18 @@ impl Memory {
         Some(LastSnapshot { contract: source, taken_at })
     }
 
-    /// The volumes of a contract that no snapshot has.
+    /// The volumes of a contract, and what else is to be saved of it, that no snapshot has.
     pub fn unsaved<'a>(&self, kept: &'a Kept) -> Vec<&'a str> {
         let saved = self.source_of(kept.contract).and_then(|source| self.snapshots.get(&source));
         let is_saved = |name: &&String| saved.is_some_and(|saved| saved.contains_key(*name));
-        kept.volumes.iter().filter(|name| !is_saved(name)).map(String::as_str).collect()
+        self.data(kept).filter(|name| !is_saved(name)).map(String::as_str).collect()
     }
 
-    /// The oldest of the times at which the last snapshots of a contract's volumes were taken; `None` if a volume has
-    /// none.
+    /// The oldest of the times at which the last snapshots of a contract's data were taken; `None` if there is none of a
+    /// part of it.
     pub fn saved_at(&self, kept: &Kept) -> Option<UnixSeconds> {
         let saved = self.snapshots.get(&kept.contract)?;
-        kept.volumes.iter().map(|name| saved.get(name).copied()).min().flatten()
+        self.data(kept).map(|name| saved.get(name).copied()).min().flatten()
     }
 
     /// The snapshot that a contract of another bot may still lack: its body names it, and no record has it restored.
@@ -191,7 +199,7 @@ impl Memory {
         let contract = kept.contract;
         let is_own = || self.moves.values().any(|it| it.new_contract() == Some(contract));
         let is_there = self.restored.contains(&contract) || self.snapshots.contains_key(&contract);
-        kept.replaces?.snapshot.filter(|_| kept.has_data() && !is_there && !is_own())
+        kept.replaces?.snapshot.filter(|_| self.has_data(kept) && !is_there && !is_own())
     }
 
     /// Whether a contract is a new one that has yet to get what it is to have.
@@ -493,6 +501,7 @@ pub mod tests {
             body_hash: format!("hash of {contract}"),
             part: None,
             volumes: BTreeSet::new(),
+            machines: Some(["web".to_owned()].into()),
             replaces: None,
             is_readable: true,
             since: 0,
@@ -669,5 +678,19 @@ pub mod tests {
         assert_eq!((memory.unsaved(&two), memory.saved_at(&two)), (vec!["cache"], None));
         memory.snapshots.insert(7, [("cache".to_owned(), 50), ("data".to_owned(), 100)].into());
         assert_eq!((memory.unsaved(&two).len(), memory.saved_at(&two)), (0, Some(50)));
+    }
+
+    #[test]
+    fn roots_are_data_where_the_mandate_saves_them() {
+        let mut memory = Memory::default();
+        let alone = kept(7, 1);
+        assert!(!memory.has_data(&alone) && memory.unsaved(&alone).is_empty());
+        memory.with_roots = true;
+        assert!(memory.has_data(&alone));
+        assert_eq!(memory.unsaved(&kept_with_data(7, 1)), ["data", "web"]);
+        memory.snapshots.insert(7, [("data".to_owned(), 50), ("web".to_owned(), 100)].into());
+        assert_eq!((memory.unsaved(&alone).len(), memory.saved_at(&alone)), (0, Some(100)));
+        assert_eq!(memory.saved_at(&kept_with_data(7, 1)), Some(50));
+        assert!(!memory.has_data(&Kept { machines: None, ..alone }));
     }
 }

@@ -48,10 +48,10 @@ pub struct Mandate {
     /// Whether contracts leave a node that drains before it closes them.
     #[serde(default = "yes")]
     pub leave_draining: bool,
-    /// Whether a contract with volumes is moved with empty ones where there is no snapshot of it.
+    /// Whether a contract is moved though there is no snapshot of what it has: its volumes, and its machines with `roots`.
     #[serde(default)]
     pub without_data: bool,
-    /// Snapshots of volumes; without them, none are taken and none restored.
+    /// Snapshots of volumes and machines; without them, none are taken and none restored.
     #[serde(default)]
     pub snapshots: Option<Schedule>,
     /// Where contracts may run whose application has no file here.
@@ -78,7 +78,10 @@ pub struct Schedule {
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub every: Duration,
-    /// How many of each volume are kept; without it, all.
+    /// Whether snapshots have the roots of machines, too.
+    #[serde(default)]
+    pub roots: bool,
+    /// How many of each volume and machine are kept; without it, all.
     #[serde(default)]
     pub keep: Option<Retention>,
     /// What runs in machines around the instant of a snapshot.
@@ -259,6 +262,8 @@ pub mod tests {
     fn a_mandate_has_careful_defaults() {
         let mandate = mandate();
         assert_eq!((mandate.twin, mandate.offline.as_secs(), mandate.max_rate), (7, 1_800, 5_000_000_000));
+        let plain = LEAST.replace(" }", ", snapshots: { place: /b, every: 6h } }");
+        assert!(!Mandate::parse(plain.as_bytes()).unwrap().snapshots.unwrap().roots);
         assert_eq!((mandate.moves_per_day, mandate.warn_days, mandate.max_rate_each), (3, 7, None));
         assert!(mandate.leave_draining && !mandate.without_data);
     }
@@ -270,7 +275,7 @@ pub mod tests {
         let mandate = Mandate::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
         let snapshots = mandate.snapshots.unwrap();
         assert!(mandate.webhook.is_some() && snapshots.every.as_secs() == 6 * 3_600);
-        assert!(snapshots.keep.is_some() && snapshots.commands.len() == 1);
+        assert!(snapshots.keep.is_some() && snapshots.commands.len() == 1 && snapshots.roots);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Snapshots of volumes in a place of the user's (`docs/FORMATS.md` §11). All that there is to know of them is in the
-//! place.
+//! Snapshots of volumes and roots in a place of the user's (`docs/FORMATS.md` §11). All that there is to know of them is
+//! in the place.
 
 mod packs;
 mod place;
@@ -9,8 +9,8 @@ mod s3;
 mod taking;
 
 pub use place::Place;
-pub use restoring::{restore, start_all};
-pub use taking::{Around, Taken, take};
+pub use restoring::{restore, start_all, stop_all};
+pub use taking::{Around, Of, Taken, take};
 
 use anyhow::{Context, Result, bail, ensure};
 use packs::Packs;
@@ -24,7 +24,7 @@ use std::{
 use tfgrid_client::{
     primitives::{ContractId, PublicKey, UnixSeconds},
     sealing::{Recipient, SealKey},
-    snapshot::{CHUNK_BYTES, ChunkHash, Manifest, Position, SignedManifest, Stored},
+    snapshot::{CHUNK_BYTES, ChunkHash, ImageId, Manifest, Position, SignedManifest, Stored},
 };
 
 /// The last part of the name of an object that makes a snapshot whole.
@@ -148,6 +148,11 @@ async fn manifest(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Man
     read().with_context(|| format!("the manifest of the snapshot {snapshot} can't be used"))
 }
 
+/// The image from which a snapshot differs, if it is that of a machine's root.
+pub async fn image_of(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Option<ImageId>> {
+    Ok(manifest(place, keys, snapshot).await?.image())
+}
+
 /// Checks all of a snapshot by its content.
 pub async fn verify(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Verified> {
     let manifest = manifest(place, keys, snapshot).await?;
@@ -158,7 +163,7 @@ pub async fn verify(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<V
         let bytes = position.step(&stored.step())?;
         match stored {
             Stored::Item(_) => verified.items += 1,
-            Stored::Zeros(_) => {}
+            Stored::Zeros(_) | Stored::Image(_) | Stored::Gone(_) => {}
             Stored::Chunks { pack, offset, hashes } => {
                 verified.bytes += bytes;
                 let of_pack = chunks.entry(*pack).or_default();

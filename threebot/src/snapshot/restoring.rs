@@ -2,7 +2,7 @@
 //! Restores a snapshot: each chunk is checked before it is sent, and the node puts the whole in place at once.
 
 use super::{Keys, Place, Snapshot, located, manifest, packs::Packs};
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::{
     mem,
     time::{Duration, Instant},
@@ -41,8 +41,8 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Puts a snapshot in place of the content of a contract's volume; with `once`, only where nobody has before. The
-/// contract's machines are stopped for it, and then those that ran are started again.
+/// Puts a snapshot in place of the content of a contract's volume or machine's root; with `once`, only where nobody has
+/// before. The contract's machines are stopped for it, and then those that ran are started again.
 pub async fn restore(
     peer: &NodePeer,
     place: &Place,
@@ -53,14 +53,10 @@ pub async fn restore(
 ) -> Result<Restored> {
     // What can't be used stops no machine.
     let manifest = manifest(place, keys, snapshot).await?;
-    let machines = peer.status(to_contract).await?.machines;
-    let stopped: Vec<_> =
-        machines.into_iter().filter(|(_, machine)| !machine.is_held()).map(|(name, _)| name).collect();
+    ensure_image(peer, &manifest, to_contract, workload).await?;
+    let stopped = not_held(peer, to_contract).await?;
     let restored = async {
-        for name in &stopped {
-            peer.answer(to_contract, Ask::Stop { workload: name.clone() }).await?;
-        }
-        until_stopped(peer, to_contract).await?;
+        stop_all(peer, to_contract).await?;
         let ask = Ask::Restore { workload: workload.to_owned(), once };
         send(peer, place, keys, &manifest, to_contract, ask).await
     };
@@ -68,10 +64,45 @@ pub async fn restore(
     for name in stopped {
         let started = peer.answer(to_contract, Ask::Start { workload: name.clone() }).await;
         if restored.is_ok() {
-            started.with_context(|| format!("the volume is restored, but {name} isn't started again"))?;
+            started.with_context(|| format!("{workload} is restored, but {name} isn't started again"))?;
         }
     }
-    restored.with_context(|| format!("the volume {workload} of contract {to_contract} stays as it was"))
+    restored.with_context(|| format!("{workload} of contract {to_contract} stays as it was"))
+}
+
+/// Fails where a root is to go into what isn't a machine with its image.
+async fn ensure_image(
+    peer: &NodePeer,
+    manifest: &Manifest,
+    contract: ContractId,
+    workload: &str,
+) -> Result<()> {
+    let Some(had) = manifest.image() else { return Ok(()) };
+    let there = peer.volumes(contract, true).await?;
+    let has = there.get(workload).and_then(|volume| volume.image);
+    let has = has.with_context(|| format!("it is a machine's root, and {workload} is no machine there"))?;
+    ensure!(
+        had == has,
+        "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image that it \
+         had, by its digest",
+        hex::encode(had),
+        hex::encode(has)
+    );
+    Ok(())
+}
+
+/// The machines of a contract that their owner hasn't stopped.
+async fn not_held(peer: &NodePeer, contract: ContractId) -> Result<Vec<String>> {
+    let machines = peer.status(contract).await?.machines;
+    Ok(machines.into_iter().filter(|(_, machine)| !machine.is_held()).map(|(name, _)| name).collect())
+}
+
+/// Stops all machines of a contract, and waits until they are.
+pub async fn stop_all(peer: &NodePeer, contract: ContractId) -> Result<()> {
+    for name in not_held(peer, contract).await? {
+        peer.answer(contract, Ask::Stop { workload: name }).await?;
+    }
+    until_stopped(peer, contract).await
 }
 
 /// Starts all machines of a contract that are stopped, as those are of a restore that was killed.

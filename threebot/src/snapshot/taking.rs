@@ -4,14 +4,14 @@
 use super::{Keys, MANIFEST, MAX_MANIFEST_BYTES, Place, Snapshot, last, located, manifest};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tfgrid_client::{
     peer::{
         Device, NodePeer, PeerError,
         frame::Frame,
-        protocol::{Ask, Exec, Message},
+        protocol::{Ask, Exec, IMAGE_VOLUMES, Message},
     },
     primitives::{ContractId, text::printable},
     sealing::{Recipient, seal_file},
@@ -61,25 +61,47 @@ pub struct Taken {
     pub written_bytes: u64,
 }
 
-/// Takes a snapshot of a volume, or of each volume of the contract.
+/// Of what of a contract snapshots are taken. A machine stands for its root, and what its image declares as `VOLUME`.
+#[derive(Clone, Copy, Debug)]
+pub enum Of<'a> {
+    /// Of these volumes and machines.
+    Named(&'a [String]),
+    /// Of all volumes.
+    Volumes,
+    /// Of all volumes and machines.
+    All,
+}
+
+impl Of<'_> {
+    /// Names of what is saved, of those that the node has.
+    fn names(self, there: &BTreeSet<String>) -> Vec<String> {
+        let Self::Named(named) = self else { return there.iter().cloned().collect() };
+        let with_volumes = |name: &String| {
+            let volumes = Some(format!("{name}{IMAGE_VOLUMES}")).filter(|volumes| there.contains(volumes));
+            [name.clone()].into_iter().chain(volumes)
+        };
+        named.iter().flat_map(with_volumes).collect()
+    }
+}
+
+/// Takes a snapshot of each.
 pub async fn take(
     peer: &NodePeer,
     device: &Device,
     contract: ContractId,
-    workload: Option<&str>,
+    of: Of<'_>,
     place: &Place,
     keys: &Keys,
     around: Option<&Around>,
 ) -> Result<Vec<Taken>> {
-    let volumes = match workload {
-        Some(name) => vec![name.to_owned()],
-        None => peer.volumes(contract).await?.into_keys().collect(),
-    };
-    ensure!(!volumes.is_empty(), "contract {contract} has no volume");
+    let with_roots = !matches!(of, Of::Volumes);
+    let there: BTreeSet<_> = peer.volumes(contract, with_roots).await?.into_keys().collect();
+    let names = of.names(&there);
+    ensure!(!names.is_empty(), "contract {contract} has no volume; --roots saves the roots of its machines");
     let mut taken = Vec::new();
-    for name in volumes {
-        let of_volume = take_one(peer, device, contract, &name, place, keys, around).await;
-        taken.push(of_volume.with_context(|| format!("the volume {name} of contract {contract}"))?);
+    for name in names {
+        let one = take_one(peer, device, contract, &name, place, keys, around).await;
+        taken.push(one.with_context(|| format!("{name} of contract {contract}"))?);
     }
     Ok(taken)
 }
@@ -297,6 +319,8 @@ impl Taking {
             match step {
                 Step::Item(item) => self.manifest.steps.push(Stored::Item(item)),
                 Step::Zeros(chunks) => self.manifest.steps.push(Stored::Zeros(chunks)),
+                Step::Image(image) => self.manifest.steps.push(Stored::Image(image)),
+                Step::Gone(path) => self.manifest.steps.push(Stored::Gone(path)),
                 Step::Chunks(hashes) => {
                     for hash in hashes {
                         let (length, is_wanted) = chunks.next().context("a chunk that was counted")?;
@@ -423,7 +447,7 @@ fn drop_unused(manifest: &mut Manifest) {
 mod tests {
     use super::*;
     use crate::snapshot::{Packs, verify};
-    use std::{collections::BTreeSet, fs};
+    use std::fs;
     use tfgrid_client::{
         sealing::SealKey,
         snapshot::{Item, Kind},
@@ -467,6 +491,32 @@ mod tests {
         assert_eq!(open.missing, open.content.len());
         taking.keep(open).await.unwrap();
         (taking.finish(device, &snapshot, since).await.unwrap(), wanted)
+    }
+
+    #[test]
+    fn a_machine_is_saved_with_what_its_image_declares() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let there: BTreeSet<_> = names(&["data", "db", "db_volumes", "web"]).into_iter().collect();
+        let named = |of: &[&str]| Of::Named(&names(of)).names(&there);
+        assert_eq!(named(&["db", "data"]), ["db", "db_volumes", "data"]);
+        assert_eq!(named(&["other"]), ["other"], "the node says that it has none");
+        assert_eq!(Of::All.names(&there), names(&["data", "db", "db_volumes", "web"]));
+    }
+
+    #[tokio::test]
+    async fn a_root_is_kept_with_its_image_and_what_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, device) = (Place::Folder(folder.path().into()), Device::generate());
+        let snapshot = Snapshot { contract: 7, workload: "web".into(), time: "2000".into() };
+        let keys = keys(&device);
+        let mut taking = Taking::new(&place, &keys, &snapshot, None);
+        let steps = vec![Step::Image([7; 32]), item("", Kind::Folder), Step::Gone(b"etc/motd".to_vec())];
+        let open = taking.open(steps.clone()).unwrap();
+        taking.keep(open).await.unwrap();
+        taking.finish(&device, &snapshot, None).await.unwrap();
+        let manifest = manifest(&place, &keys, &snapshot).await.unwrap();
+        assert_eq!(manifest.steps.iter().map(Stored::step).collect::<Vec<_>>(), steps);
+        assert_eq!(verify(&place, &keys, &snapshot).await.unwrap().items, 1);
     }
 
     #[tokio::test]

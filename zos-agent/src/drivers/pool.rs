@@ -5,7 +5,8 @@
 //! <pool>/pool.json     the node that the pool belongs to
 //! <pool>/volumes/      subvolumes, one for each volume
 //! <pool>/snapshots/    subvolumes that last as long as a stream: volumes at one instant, and new content of volumes
-//! <pool>/engine/       data of the container engine, unless it is on hard disks
+//! <pool>/engine/       data of the container engine, unless it is on hard disks; new content of machines' roots, in
+//!                      docker/*/btrfs/new
 //! <pool>/stopped/      marks of machines that the agent has stopped, unless it is on hard disks
 //! ```
 //!
@@ -45,6 +46,7 @@ const WIPEFS: Tool = Tool { program: "wipefs", package: "util-linux" };
 const BLKID: Tool = Tool { program: "blkid", package: "util-linux" };
 const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
 pub(crate) const MOUNT: Tool = Tool { program: "mount", package: "mount" };
+pub(super) const CP: Tool = Tool { program: "cp", package: "coreutils" };
 const RM: Tool = Tool { program: "rm", package: "coreutils" };
 pub(crate) const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
 
@@ -59,6 +61,9 @@ const ID_ATTRIBUTE: &str = "trusted.zos.id";
 const LIMITS_ATTRIBUTE: &str = "trusted.zos.limits";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
+/// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: what is
+/// exchanged is on one.
+pub(super) const NEW_ROOTS: &str = "btrfs/new";
 /// Extended attribute of a subvolume whose content its owner has restored.
 const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 /// Images may use a tenth of the pool, but at least this much.
@@ -689,7 +694,10 @@ impl Pool {
     }
 
     /// Waits until the kernel has counted what the pool holds.
-    async fn count(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it takes too long.
+    pub(super) async fn count(&self) -> Result<()> {
         if self.is_uncounted() {
             let words = ["quota", "rescan", "-w", text(&self.root)?];
             let counted = timeout(COUNTED_WITHIN, run(&BTRFS, &words)).await;
@@ -835,6 +843,17 @@ impl Pool {
         run_to_its_end(&BTRFS, &words, "").await.map(drop)
     }
 
+    /// Makes a subvolume with the content of another one, which is at rest; it takes as long as the kernel does.
+    ///
+    /// # Errors
+    /// If a tool fails.
+    pub(super) async fn copy(&self, of: &Path, path: &Path) -> Result<()> {
+        path.parent().map_or(Ok(()), create_dir)?;
+        self.delete_subvolume(path).await?;
+        let words = ["subvolume", "snapshot", text(of)?, text(path)?];
+        run_to_its_end(&BTRFS, &words, "").await.map(drop)
+    }
+
     /// Bytes that a subvolume shares with no other; the kernel counts with some seconds' delay.
     ///
     /// # Errors
@@ -848,30 +867,47 @@ impl Pool {
     /// # Errors
     /// If a tool fails.
     async fn clear_snapshots(&self) -> Result<()> {
+        let mut left = entries(&self.snapshots())?;
+        for data in entries(&self.engine().join("docker"))? {
+            left.extend(entries(&data.join(NEW_ROOTS))?);
+        }
         let mut cleared = Ok(());
-        for entry in fs::read_dir(self.snapshots())? {
-            cleared = self.delete_subvolume(&entry?.path()).await.and(cleared);
+        for path in left {
+            cleared = self.delete_subvolume(&path).await.and(cleared);
         }
         cleared
     }
 
-    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others,
-    /// and what it shares with others beyond the snapshot.
+    /// What [`Self::limit_snapshot`] has set of a snapshot; `None` if it hasn't.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub(super) fn snapshot_limit(&self, path: &Path) -> Result<Option<u64>> {
+        Ok(limits(path)?.map(|limits| limits.exclusive))
+    }
+
+    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
+    /// what it shares with others beyond the snapshot.
     ///
     /// # Errors
     /// If it isn't a subvolume, or the kernel still counts what it shares.
     pub async fn limit_snapshot(&self, path: &Path, limit: u64) -> Result<()> {
-        if let Some(known) = limits(path)?
-            && known.exclusive == limit
-        {
-            return if self.has(&known) { Ok(()) } else { self.set_limits(&known).await };
+        let known = limits(path)?;
+        if let Some(known) = known.as_ref().filter(|known| known.exclusive == limit) {
+            return if self.has(known) { Ok(()) } else { self.set_limits(known).await };
         }
-        ensure!(
-            !self.is_uncounted(),
-            "the kernel still counts what the storage pool holds: the agent tries again"
-        );
-        let id = subvolume_id(path).await?;
-        let shared = self.figure(&id, "referenced").with_context(|| no_quota(path))?;
+        let (id, shared) = match known {
+            Some(known) => (known.id, known.referenced.saturating_sub(known.exclusive)),
+            None => {
+                ensure!(
+                    !self.is_uncounted(),
+                    "the kernel still counts what the storage pool holds: the agent tries again"
+                );
+                let id = subvolume_id(path).await?;
+                let shared = self.figure(&id, "referenced").with_context(|| no_quota(path))?;
+                (id, shared)
+            }
+        };
         let limits = Limits { id, referenced: shared.saturating_add(limit), exclusive: limit };
         self.limit(path, &limits).await
     }

@@ -44,6 +44,11 @@ impl PoolVolumes {
         }
     }
 
+    /// The pool of machines.
+    pub(super) fn machines_pool(&self) -> &Pool {
+        &self.pools.ssd
+    }
+
     /// The volume's pool and folder.
     pub(super) async fn find(&self, id: &WorkloadId) -> Result<(&Pool, PathBuf), DriverError> {
         for pool in self.open() {

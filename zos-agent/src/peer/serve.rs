@@ -277,7 +277,10 @@ impl Caller {
             Ask::Network { network } => {
                 reply.message(Message::Network(sources.joining(contract, &network).await?)).await
             }
-            Ask::Volumes {} => reply.message(Message::Volumes(sources.volumes(contract))).await,
+            Ask::Volumes { roots } => {
+                let volumes = streams.snapshots.volumes(sources, contract, roots).await?;
+                reply.message(Message::Volumes(volumes)).await
+            }
             Ask::Snapshot { workload } => streams.snapshots.take(contract, workload, reply, receive).await,
             Ask::Restore { workload, once } => {
                 streams.snapshots.restore(sources, contract, workload, once, reply, receive).await

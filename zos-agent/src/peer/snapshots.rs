@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content of volumes, to their owner and back. What it takes of the node is bounded: one stream of a contract at a
-//! time and few of all, each in a thread that comes last, and nothing stays after it.
+//! Content of volumes and roots, to their owner and back. What it takes of the node is bounded: one stream of a contract at
+//! a time and few of all, each in a thread that comes last, and nothing stays after it.
 
 use super::serve::{Reply, Sources, failed};
 use crate::{
     drivers::{
         DriverError, MachineDriver, ObservedVolume, WorkloadId,
-        machine::DockerMachines,
+        machine::{DockerMachines, image_volumes, machine_of_volumes},
         snapshot::{Beside, Use},
         volume::PoolVolumes,
     },
-    trees::{Batch, Chunk, Ids, content, read_tree, write_tree},
+    trees::{Batch, Chunk, Ids, Image, content, read_tree, write_tree},
 };
 use anyhow::{Error, anyhow};
 use iroh::endpoint::RecvStream;
@@ -28,9 +28,9 @@ use tfgrid_client::{
     peer::{
         Counts, Place, Rate,
         frame::Frame,
-        protocol::{Failed, FailedCode, Message, Volume},
+        protocol::{Failed, FailedCode, IMAGE_VOLUMES, Message, Volume},
     },
-    snapshot::{CONTENT_BYTES, Part, is_wanted},
+    snapshot::{CONTENT_BYTES, ImageId, Part, is_wanted},
 };
 use tfgrid_primitives::ContractId;
 use tokio::{
@@ -57,7 +57,7 @@ const PARTS_WAITING: usize = 8;
 /// What is added to the priority of a thread that reads or writes a tree: it gets what others leave.
 const LOW_PRIORITY: i32 = 10;
 
-/// Streams of volumes.
+/// Streams of volumes and roots.
 pub struct Snapshots {
     machines: Arc<DockerMachines>,
     volumes: PoolVolumes,
@@ -97,21 +97,28 @@ async fn clean(beside: Beside, places: Places) {
 }
 
 impl Sources {
-    /// The volumes of a contract.
-    pub fn volumes(&self, contract: ContractId) -> BTreeMap<String, Volume> {
+    /// The volumes of a contract; with `roots` also those that images of its machines declare.
+    fn volumes(&self, contract: ContractId, roots: bool) -> BTreeMap<String, Volume> {
         let observed = self.observed.borrow();
-        let volumes = observed.get(&contract).into_iter().flat_map(|there| &there.volumes);
-        // Those of images are no workloads.
-        let volumes = volumes.filter(|(name, _)| is_workload_name(name));
-        let of = |(name, volume): (&String, &ObservedVolume)| {
-            let ObservedVolume { size, used, restored, .. } = *volume;
-            (name.clone(), Volume { size_bytes: size, used_bytes: used, restored })
+        let volumes = observed.get(&contract).into_iter().flat_map(|there| there.volumes.values());
+        let named = |volume: &ObservedVolume| match machine_of_volumes(&volume.id) {
+            Some(machine) => roots.then(|| (machine.name + IMAGE_VOLUMES, shown(volume))),
+            None => is_workload_name(&volume.id.name).then(|| (volume.id.name.clone(), shown(volume))),
         };
-        volumes.map(of).collect()
+        volumes.filter_map(named).collect()
+    }
+
+    /// The machines of a contract that are here.
+    fn machines(&self, contract: ContractId) -> BTreeSet<String> {
+        let observed = self.observed.borrow();
+        observed.get(&contract).into_iter().flat_map(|there| there.machines.keys().cloned()).collect()
     }
 
     /// Machines that have this volume, as far as is known; all of the contract where it isn't.
     fn machines_with(&self, volume: &WorkloadId) -> BTreeSet<String> {
+        if let Some(machine) = machine_of_volumes(volume) {
+            return [machine.name].into();
+        }
         let snapshot = self.snapshots.borrow().clone();
         if let Some(desired) = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&volume.contract))
         {
@@ -121,19 +128,56 @@ impl Sources {
             let with = machines.filter(|machine| has(&machine.container.mounts));
             return with.map(|machine| machine.id.name.clone()).collect();
         }
-        let observed = self.observed.borrow();
-        observed.get(&volume.contract).into_iter().flat_map(|there| there.machines.keys().cloned()).collect()
+        self.machines(volume.contract)
     }
 }
 
+/// A volume as callers see it.
+fn shown(volume: &ObservedVolume) -> Volume {
+    let ObservedVolume { size, used, restored, .. } = *volume;
+    Volume { size_bytes: size, used_bytes: used, restored, image: None }
+}
+
+/// What a caller names: a volume, a machine for its root, or what its image declares as `VOLUME`.
+fn id_of(contract: ContractId, workload: &str) -> Result<WorkloadId, Failed> {
+    let machine = workload.strip_suffix(IMAGE_VOLUMES);
+    let name = machine.unwrap_or(workload).to_owned();
+    // The caller chooses it, and it becomes a path.
+    if !is_workload_name(&name) {
+        return Err(failed(FailedCode::BadRequest, "no volume or machine has this name"));
+    }
+    let id = WorkloadId { contract, name };
+    Ok(if machine.is_some() { image_volumes(&id) } else { id })
+}
+
 impl Snapshots {
-    /// Streams of these volumes, which this engine's machines have.
+    /// Streams of these volumes, and of roots of this engine's machines, which have them.
     pub fn new(machines: Arc<DockerMachines>, volumes: PoolVolumes) -> Self {
         let (of_contract, all) = Default::default();
         Self { machines, volumes, of_contract, all, begun: Rate::new(AT_ONCE, EVERY) }
     }
 
-    /// Sends the content of a volume as it is now.
+    /// The volumes of a contract; with `roots` also its machines, for their roots, and what their images declare as
+    /// `VOLUME`.
+    pub async fn volumes(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        roots: bool,
+    ) -> Result<BTreeMap<String, Volume>, Failed> {
+        let mut all = sources.volumes(contract, roots);
+        let machines = if roots { sources.machines(contract) } else { BTreeSet::new() };
+        for name in machines {
+            let id = WorkloadId { contract, name };
+            let root = self.machines.root(&id).await.map_err(|why| broken(why.into()))?;
+            let Some(root) = root else { continue };
+            let observed = self.volumes.observe_root(&id, &root).await.map_err(|why| broken(why.into()))?;
+            all.insert(id.name, Volume { image: Some(root.image.id), ..shown(&observed) });
+        }
+        Ok(all)
+    }
+
+    /// Sends the content of a volume or a root as it is now.
     pub async fn take(
         &self,
         contract: ContractId,
@@ -141,7 +185,7 @@ impl Snapshots {
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
-        let id = WorkloadId { contract, name: workload };
+        let id = id_of(contract, &workload)?;
         let (beside, places) = self.begin(&id, Use::Snapshot).await?;
         let held = Held(Some((beside.clone(), places)));
         let sent = self.send(&beside, reply, receive).await;
@@ -154,7 +198,7 @@ impl Snapshots {
         beside.keep().await.map_err(broken)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
-        let batches = read(beside.path().to_owned(), ids)?;
+        let batches = read(beside.path().to_owned(), ids, beside.image().cloned())?;
         let (answers, wanted) = mpsc::channel(AHEAD);
         tokio::select! {
             sent = send(batches, wanted, reply) => sent,
@@ -164,7 +208,8 @@ impl Snapshots {
         }
     }
 
-    /// Puts what the caller sends in place of the content of a volume; with `once`, only where nobody has before.
+    /// Puts what the caller sends in place of the content of a volume or a root; with `once`, only where nobody has
+    /// before.
     pub async fn restore(
         &self,
         sources: &Sources,
@@ -174,19 +219,18 @@ impl Snapshots {
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
-        let id = WorkloadId { contract, name: workload };
-        self.ensure_stopped(sources, &id).await?;
+        let id = id_of(contract, &workload)?;
         let (beside, places) = self.begin(&id, Use::NewContent).await?;
         let held = Held(Some((beside.clone(), places)));
         // No other stream of the contract goes on.
-        if once && beside.is_restored() {
-            held.end().await;
-            return Err(failed(FailedCode::BadRequest, "this volume was restored before"));
-        }
-        let replaced = self.replace(sources, &id, &beside, reply, receive).await;
+        let replaced = if once && beside.is_restored() {
+            Err(failed(FailedCode::BadRequest, "it was restored before"))
+        } else {
+            self.replace(sources, &id, &beside, reply, receive).await
+        };
         held.end().await;
         replaced?;
-        sources.tell(id, "its owner restores it");
+        sources.tell(WorkloadId { contract, name: workload }, "its owner restores it");
         reply.message(Message::Done {}).await
     }
 
@@ -198,25 +242,30 @@ impl Snapshots {
         reply: &mut Reply,
         receive: RecvStream,
     ) -> Result<(), Failed> {
-        beside.make_empty().await.map_err(broken)?;
+        self.ensure_stopped(sources, id, beside).await?;
+        beside.begin_anew().await.map_err(broken)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
         let (parts, waiting) = mpsc::channel(PARTS_WAITING);
-        let written = write(beside.path().to_owned(), ids, waiting)?;
+        let image = beside.image().map(|image| image.id);
+        let written = write(beside.path().to_owned(), ids, image, waiting)?;
         tokio::select! {
             fed = feed(receive, parts) => fed?,
             () = sleep(LASTS_AT_MOST) => return Err(too_long()),
         }
         let written = timeout(GOES_ON_WITHIN, written).await.map_err(|_| too_long())?;
         let written = written.unwrap_or_else(|_| Err(anyhow!("the node's writing has ended")));
-        written.map_err(|why| {
-            failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"))
-        })?;
+        let refused =
+            |why: Error| failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"));
+        written.map_err(refused)?;
         beside.enlarge().await.map_err(broken)?;
+        if let Some(machine) = machine_of_volumes(id) {
+            beside.adopt_volumes(&machine).await.map_err(refused)?;
+        }
         {
             // A machine that starts in between would have the content that goes.
             let _frozen = sources.holds.freeze().await;
-            self.ensure_stopped(sources, id).await?;
+            self.ensure_stopped(sources, id, beside).await?;
             beside.put_in_place().map_err(broken)?;
         }
         beside.sync().await.map_err(broken)
@@ -224,10 +273,6 @@ impl Snapshots {
 
     /// The places of a stream and its subvolume, which isn't made yet.
     async fn begin(&self, id: &WorkloadId, used_for: Use) -> Result<(Beside, Places), Failed> {
-        // The caller chooses it, and it becomes a path.
-        if !is_workload_name(&id.name) {
-            return Err(failed(FailedCode::BadRequest, "no volume has this name"));
-        }
         let too_many = |message: &str| failed(FailedCode::TooMany, message);
         let of_contract = Place::take(&self.of_contract, id.contract, 1).ok_or_else(|| {
             too_many("another snapshot of this contract is taken or restored: wait until it is done")
@@ -240,13 +285,26 @@ impl Snapshots {
                 format!("the node begins {AT_ONCE} snapshots of a contract at once, then one each {EVERY:?}");
             return Err(too_many(&message));
         }
-        match self.volumes.beside(id, used_for).await {
+        match self.beside(id, used_for).await {
             Ok(beside) => Ok((beside, (of_contract, of_all))),
             Err(why) => {
+                let why = Error::from(why);
                 let message =
-                    format!("contract {} has no volume {}: {:#}", id.contract, id.name, Error::from(why));
+                    format!("contract {} has no volume or machine {}: {why:#}", id.contract, id.name);
                 Err(failed(FailedCode::NotFound, &message))
             }
+        }
+    }
+
+    /// A subvolume beside the volume, or the root of the machine, with this name.
+    async fn beside(&self, id: &WorkloadId, used_for: Use) -> Result<Beside, DriverError> {
+        let of_volume = self.volumes.beside(id, used_for).await;
+        if of_volume.is_ok() {
+            return of_volume;
+        }
+        match self.machines.root(id).await? {
+            Some(root) => self.volumes.beside_root(id, root, used_for).await,
+            None => of_volume,
         }
     }
 
@@ -255,14 +313,22 @@ impl Snapshots {
         Ok(Ids { first })
     }
 
-    /// Fails if a machine has the volume that runs, or may start at any time.
-    async fn ensure_stopped(&self, sources: &Sources, volume: &WorkloadId) -> Result<(), Failed> {
-        for name in sources.machines_with(volume) {
-            let machine = WorkloadId { contract: volume.contract, name };
+    /// Fails if the machine, or one that has the volume, runs or may start at any time.
+    async fn ensure_stopped(
+        &self,
+        sources: &Sources,
+        id: &WorkloadId,
+        beside: &Beside,
+    ) -> Result<(), Failed> {
+        let is_root = beside.image().is_some();
+        let machines: BTreeSet<_> =
+            if is_root { [id.name.clone()].into() } else { sources.machines_with(id) };
+        for name in machines {
+            let machine = WorkloadId { contract: id.contract, name };
             let process = self.machines.process(&machine).await;
             let runs = process.map_err(|why: DriverError| broken(why.into()))?.is_some();
             if runs || !sources.holds.contains(&machine) {
-                let message = format!("the machine {} has this volume: stop it first", machine.name);
+                let message = format!("the machine {} uses it: stop it first", machine.name);
                 return Err(failed(FailedCode::Running, &message));
             }
         }
@@ -281,10 +347,14 @@ fn in_the_background(act: impl FnOnce() + Send + 'static) -> Result<(), Failed> 
 }
 
 /// The batches of a tree, `None` at its end.
-fn read(root: PathBuf, ids: Ids) -> Result<mpsc::Receiver<Result<Option<Batch>, Error>>, Failed> {
+fn read(
+    root: PathBuf,
+    ids: Ids,
+    image: Option<Image>,
+) -> Result<mpsc::Receiver<Result<Option<Batch>, Error>>, Failed> {
     let (batches, read) = mpsc::channel(AHEAD);
     in_the_background(move || {
-        let all = read_tree(&root, ids, &mut |batch| {
+        let all = read_tree(&root, ids, image.as_ref(), &mut |batch| {
             batches.blocking_send(Ok(Some(batch))).map_err(|_| anyhow!("nobody reads it"))
         });
         // An error says that the caller has gone.
@@ -297,11 +367,12 @@ fn read(root: PathBuf, ids: Ids) -> Result<mpsc::Receiver<Result<Option<Batch>, 
 fn write(
     root: PathBuf,
     ids: Ids,
+    image: Option<ImageId>,
     mut parts: mpsc::Receiver<Part>,
 ) -> Result<oneshot::Receiver<Result<(), Error>>, Failed> {
     let (ended, written) = oneshot::channel();
     in_the_background(move || {
-        let all = write_tree(&root, ids, &mut || parts.blocking_recv());
+        let all = write_tree(&root, ids, image, &mut || parts.blocking_recv());
         // An error says that the caller has gone.
         let _ = ended.send(all);
     })?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees of files as they go over a stream (`docs/FORMATS.md` §8.1): read from a volume, and written to one.
+//! Trees of files as they go over a stream (`docs/FORMATS.md` §8.1): read from a volume or a machine's root, and written
+//! to one.
 
 mod read;
 mod write;
@@ -7,7 +8,8 @@ mod write;
 pub use read::{Batch, Chunk, content, read_tree};
 pub use write::write_tree;
 
-use tfgrid_client::snapshot::MAX_ID;
+use std::path::PathBuf;
+use tfgrid_client::snapshot::{ImageId, MAX_ID};
 
 /// The user that a machine sees where the owner is none of its own, as the kernel shows it.
 const NOBODY: u32 = 65_534;
@@ -15,6 +17,15 @@ const NOBODY: u32 = 65_534;
 const MAX_KEPT_BYTES: usize = 64 << 20;
 /// Bytes that are kept for each name, beside those of the name.
 const KEPT_BYTES: usize = 64;
+
+/// An image of which a machine's root is a snapshot.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its id.
+    pub id: ImageId,
+    /// The folder with its files, as the root began.
+    pub files: PathBuf,
+}
 
 /// Users and groups of machines: the host has them from this one on.
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +123,13 @@ mod tests {
 
     /// All parts of a tree, with all content.
     fn parts(root: &Path) -> Vec<Part> {
+        parts_since(None, root)
+    }
+
+    /// The same of what differs from an image.
+    fn parts_since(image: Option<&Image>, root: &Path) -> Vec<Part> {
         let mut parts = Vec::new();
-        read_tree(root, own(), &mut |batch| {
+        read_tree(root, own(), image, &mut |batch| {
             parts.push(Part::Batch(batch.steps));
             parts.push(Part::Content(content(&batch.chunks)?));
             Ok(())
@@ -124,8 +140,13 @@ mod tests {
     }
 
     fn write(root: &Path, parts: Vec<Part>) -> anyhow::Result<()> {
+        write_over(None, root, parts)
+    }
+
+    /// The same into a folder that has the files of this image.
+    fn write_over(image: Option<ImageId>, root: &Path, parts: Vec<Part>) -> anyhow::Result<()> {
         let mut parts = parts.into_iter();
-        write_tree(root, own(), &mut || parts.next())
+        write_tree(root, own(), image, &mut || parts.next())
     }
 
     fn item(path: &str, kind: Kind) -> Step {
@@ -204,6 +225,119 @@ mod tests {
                 fs::read_dir(secret.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(names, ["file"], "{steps:?}");
         }
+    }
+
+    const IMAGE: ImageId = [7; 32];
+
+    /// Files of an image, and of a machine of it.
+    fn image_and_root() -> (tempfile::TempDir, tempfile::TempDir) {
+        let (image, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&image, &root] {
+            for name in ["etc", "var", "bin"] {
+                fs::create_dir(folder.path().join(name)).unwrap();
+            }
+        }
+        let (before, now) = (|path: &str| image.path().join(path), |path: &str| root.path().join(path));
+        for name in ["etc/kept", "etc/changed", "etc/gone", "var/file", "bin/sh"] {
+            fs::write(before(name), "of the image").unwrap();
+        }
+        for name in ["var/deep", "var/folder"] {
+            fs::create_dir(before(name)).unwrap();
+        }
+        fs::write(before("var/deep/gone"), "of the image").unwrap();
+        symlink("/usr", before("lib")).unwrap();
+        // As in a snapshot, what isn't changed is the same.
+        for name in ["etc/kept", "bin/sh"] {
+            fs::hard_link(before(name), now(name)).unwrap();
+        }
+        fs::write(now("etc/changed"), "of the machine").unwrap();
+        fs::write(now("var/folder"), "a file in place of a folder").unwrap();
+        for folder in ["var/file", "lib"] {
+            fs::create_dir(now(folder)).unwrap();
+        }
+        fs::write(now("lib/new"), "in place of a link").unwrap();
+        (image, root)
+    }
+
+    /// Paths and contents of files, and paths of all else.
+    fn content_of(root: &Path) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let parts = parts(root);
+        let steps =
+            parts.iter().flat_map(|part| if let Part::Batch(steps) = part { &steps[..] } else { &[] });
+        let items =
+            steps.filter_map(|step| if let Step::Item(item) = step { Some(&item.path) } else { None });
+        let content = |path: &Vec<u8>| {
+            let file = root.join(std::str::from_utf8(path).unwrap());
+            (path.clone(), fs::read(file).ok())
+        };
+        items.map(content).collect()
+    }
+
+    #[test]
+    fn a_root_is_what_differs_from_its_image() {
+        let (image, root) = image_and_root();
+        let files = image.path().to_owned();
+        let parts = parts_since(Some(&Image { id: IMAGE, files }), root.path());
+        let steps: Vec<_> = parts
+            .iter()
+            .flat_map(|part| if let Part::Batch(steps) = part { &steps[..] } else { &[] })
+            .collect();
+        assert_eq!(steps[0], &Step::Image(IMAGE));
+        let has = |name: &str| {
+            steps.iter().any(|step| matches!(step, Step::Item(item) if item.path == name.as_bytes()))
+        };
+        assert!(has("etc/changed") && has("var/folder") && has("lib/new"));
+        assert!(!has("etc/kept") && !has("bin/sh"), "{steps:?}");
+        let gone =
+            steps.iter().filter_map(|step| if let Step::Gone(path) = step { Some(path) } else { None });
+        assert_eq!(gone.collect::<Vec<_>>(), [b"etc/gone", b"var/deep"]);
+
+        let (other, _) = image_and_root();
+        write_over(Some(IMAGE), other.path(), parts).unwrap();
+        assert_eq!(content_of(other.path()), content_of(root.path()));
+    }
+
+    #[test]
+    fn a_root_is_written_over_its_own_image_alone() {
+        let (image, root) = image_and_root();
+        let files = image.path().to_owned();
+        let of_root = parts_since(Some(&Image { id: IMAGE, files }), root.path());
+        for (over, parts, words) in [
+            (Some([8; 32]), of_root.clone(), "another image"),
+            (None, of_root, "not the content of a volume"),
+            (Some(IMAGE), parts(root.path()), "not the root of a machine"),
+        ] {
+            let (other, _) = image_and_root();
+            let error = format!("{:#}", write_over(over, other.path(), parts).unwrap_err());
+            assert!(error.contains(words), "{error}");
+            assert!(other.path().join("etc/gone").exists(), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_of_a_root_is_in_it() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir(outside.path().join("folder")).unwrap();
+        fs::write(outside.path().join("folder/file"), "mine").unwrap();
+        for hostile in [
+            vec![Step::Gone(b"out/folder".to_vec())],
+            vec![Step::Gone(b"out/folder/file".to_vec())],
+            vec![item("out/folder/file", Kind::File(0))],
+            vec![item("out/folder", Kind::Link(b"x".to_vec()))],
+            vec![Step::Gone(b"../folder".to_vec())],
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            symlink(outside.path(), root.path().join("out")).unwrap();
+            let steps = [vec![Step::Image(IMAGE), item("", Kind::Folder)], hostile].concat();
+            write_over(Some(IMAGE), root.path(), vec![Part::Batch(steps), Part::End]).unwrap_err();
+            assert_eq!(fs::read_to_string(outside.path().join("folder/file")).unwrap(), "mine");
+        }
+        // The link itself goes, and nothing behind it.
+        let root = tempfile::tempdir().unwrap();
+        symlink(outside.path(), root.path().join("out")).unwrap();
+        let steps = vec![Step::Image(IMAGE), item("", Kind::Folder), Step::Gone(b"out".to_vec())];
+        write_over(Some(IMAGE), root.path(), vec![Part::Batch(steps), Part::End]).unwrap();
+        assert!(!root.path().join("out").is_symlink() && outside.path().join("folder/file").exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads a tree that nobody changes.
 
-use super::{Ids, KEPT_BYTES, MAX_KEPT_BYTES};
+use super::{Ids, Image, KEPT_BYTES, MAX_KEPT_BYTES};
 use anyhow::{Context, Result, ensure};
 use rustix::{
     fs::{OFlags, SeekFrom, lgetxattr, llistxattr, seek},
@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fs::{self, File, Metadata},
-    io,
+    io::{self, ErrorKind},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
@@ -42,15 +42,21 @@ pub struct Chunk {
     length: usize,
 }
 
-/// Reads all of a tree; `pass` gets it piece by piece. What is neither file, folder, link nor pipe is left out: sockets
-/// and devices.
+/// Reads all of a tree, or what differs from the image of which it is a snapshot; `pass` gets it piece by piece. What is
+/// neither file, folder, link nor pipe is left out: sockets and devices.
 ///
 /// # Errors
 /// If it can't be read, or `pass` fails.
-pub fn read_tree(root: &Path, ids: Ids, pass: &mut dyn FnMut(Batch) -> Result<()>) -> Result<()> {
+pub fn read_tree(
+    root: &Path,
+    ids: Ids,
+    image: Option<&Image>,
+    pass: &mut dyn FnMut(Batch) -> Result<()>,
+) -> Result<()> {
     let mut reader = Reader {
         root,
         ids,
+        image,
         pass,
         batcher: Batcher::default(),
         chunks: Vec::new(),
@@ -92,6 +98,7 @@ fn open_file(path: &Path) -> Result<File> {
 struct Reader<'a> {
     root: &'a Path,
     ids: Ids,
+    image: Option<&'a Image>,
     pass: &'a mut dyn FnMut(Batch) -> Result<()>,
     batcher: Batcher,
     /// Those of the next batch.
@@ -105,29 +112,49 @@ struct Reader<'a> {
 struct Open {
     path: Vec<u8>,
     names: Vec<Vec<u8>>,
+    /// Whether the image has a folder with this path, too.
+    is_in_image: bool,
 }
 
 impl Reader<'_> {
     fn read(&mut self) -> Result<()> {
-        let mut open: Vec<Open> = self.item(Vec::new())?.into_iter().collect();
+        if let Some(image) = self.image {
+            self.push(Step::Image(image.id), None)?;
+        }
+        let mut open: Vec<Open> = self.item(Vec::new(), self.image.is_some())?.into_iter().collect();
         while let Some(folder) = open.last_mut() {
             let Some(name) = folder.names.pop() else {
                 open.pop();
                 continue;
             };
             self.kept_bytes = self.kept_bytes.saturating_sub(name.len() + KEPT_BYTES);
-            let path = if folder.path.is_empty() { name } else { [&folder.path[..], &name[..]].join(&b'/') };
-            open.extend(self.item(path)?);
+            let (path, may_be_in_image) = (joined(&folder.path, &name), folder.is_in_image);
+            open.extend(self.item(path, may_be_in_image)?);
         }
+        // Without its files, all would differ.
+        let is_there = |image: &Image| fs::symlink_metadata(&image.files).is_ok();
+        ensure!(self.image.is_none_or(is_there), "the machine was replaced meanwhile");
         Ok(())
     }
 
-    /// Reads an item; returns what is in it if it is a folder.
-    fn item(&mut self, path: Vec<u8>) -> Result<Option<Open>> {
+    /// Reads an item, which the image may have if it has its folder; returns what is in it if it is a folder.
+    fn item(&mut self, path: Vec<u8>, may_be_in_image: bool) -> Result<Option<Open>> {
         let full = self.root.join(OsStr::from_bytes(&path));
         let shown = || format!("can't read {:?}", String::from_utf8_lossy(&path));
         let metadata = fs::symlink_metadata(&full).with_context(shown)?;
-        let Some(kind) = self.kind(&path, &full, &metadata).with_context(shown)? else { return Ok(None) };
+        let before = if may_be_in_image { self.in_image(&path).with_context(shown)? } else { None };
+        let is_folder_in_image = before.as_ref().is_some_and(Metadata::is_dir);
+        let is_same = before.as_ref().is_some_and(|before| is_unchanged(before, &metadata));
+        // A tree begins with its root in each case.
+        if is_same && !path.is_empty() {
+            return if metadata.is_dir() { self.open(path, &full, true).map(Some) } else { Ok(None) };
+        }
+        let Some(kind) = self.kind(&path, &full, &metadata).with_context(shown)? else {
+            if before.is_some() {
+                self.push(Step::Gone(path), None)?;
+            }
+            return Ok(None);
+        };
         let item = Item {
             path: path.clone(),
             kind,
@@ -146,8 +173,7 @@ impl Reader<'_> {
         };
         self.push(Step::Item(item), None)?;
         if is_folder {
-            let names = self.names(&full).with_context(shown)?;
-            return Ok(Some(Open { path, names }));
+            return self.open(path, &full, is_folder_in_image).map(Some);
         }
         if size > 0 {
             self.file(Arc::new(full), size).with_context(shown)?;
@@ -179,6 +205,31 @@ impl Reader<'_> {
         } else {
             Kind::Pipe
         }))
+    }
+
+    /// What is in a folder, after what the image has there and it hasn't.
+    fn open(&mut self, path: Vec<u8>, full: &Path, is_in_image: bool) -> Result<Open> {
+        let shown = || format!("can't read {:?}", String::from_utf8_lossy(&path));
+        let names = self.names(full).with_context(shown)?;
+        if let Some(image) = self.image.filter(|_| is_in_image) {
+            let before = image.files.join(OsStr::from_bytes(&path));
+            for entry in fs::read_dir(before).with_context(shown)? {
+                let name = entry.with_context(shown)?.file_name().into_vec();
+                if names.binary_search_by(|other| name.cmp(other)).is_err() {
+                    self.push(Step::Gone(joined(&path, &name)), None)?;
+                }
+            }
+        }
+        Ok(Open { path, names, is_in_image })
+    }
+
+    /// What the image has at a path whose folder it has.
+    fn in_image(&self, path: &[u8]) -> Result<Option<Metadata>> {
+        let Some(image) = self.image else { return Ok(None) };
+        match fs::symlink_metadata(image.files.join(OsStr::from_bytes(path))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            found => Ok(Some(found?)),
+        }
     }
 
     /// The names in a folder, the last one first.
@@ -241,6 +292,18 @@ impl Reader<'_> {
         self.chunks.extend(chunk);
         Ok(())
     }
+}
+
+/// Whether an item of a snapshot is as in what the snapshot was made of. The kernel notes the time of each change of an
+/// item, which no program can set, and gives no item the number of another one.
+fn is_unchanged(before: &Metadata, now: &Metadata) -> bool {
+    let version = |it: &Metadata| (it.ino(), it.ctime(), it.ctime_nsec(), it.mode(), it.len());
+    version(before) == version(now)
+}
+
+/// The path of a name in a folder.
+fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, name].join(&b'/') }
 }
 
 /// Where a file goes on with data or a hole, its end if it doesn't.

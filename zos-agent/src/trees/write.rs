@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes a tree into an empty folder, and nowhere else whatever it says.
+//! Writes a tree into an empty folder, or over an image's files, and nowhere else whatever it says.
 
 use super::{Ids, KEPT_BYTES, MAX_KEPT_BYTES};
 use anyhow::{Context, Result, bail, ensure};
@@ -7,24 +7,42 @@ use rustix::{
     fs::{
         AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
         chmodat, chownat, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2,
-        symlinkat, syncfs, utimensat,
+        symlinkat, syncfs, unlinkat, utimensat,
     },
-    io,
+    io::{self, Errno},
 };
-use std::{fs::File, mem, os::fd::OwnedFd, os::unix::fs::FileExt, path::Path};
-use tfgrid_client::snapshot::{CHUNK_BYTES, Item, Kind, Part, Position, Step, chunk_hash, parent_and_name};
+use std::{
+    ffi::OsStr,
+    fs::{File, remove_dir_all},
+    mem,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::FileExt},
+    },
+    path::Path,
+};
+use tfgrid_client::snapshot::{
+    CHUNK_BYTES, ImageId, Item, Kind, Part, Position, Step, chunk_hash, parent_and_name,
+};
 
-/// Writes the tree that `next` tells until its end, and sees that it is on disk.
+/// Writes the tree that `next` tells until its end, and sees that it is on disk. Where the folder has the files of an
+/// image, the tree is what differs from them.
 ///
 /// # Errors
-/// If it isn't a tree, ends early, or can't be written.
-pub fn write_tree(root: &Path, ids: Ids, next: &mut dyn FnMut() -> Option<Part>) -> Result<()> {
+/// If it isn't a tree, is one of another image, ends early, or can't be written.
+pub fn write_tree(
+    root: &Path,
+    ids: Ids,
+    image: Option<ImageId>,
+    next: &mut dyn FnMut() -> Option<Part>,
+) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root =
         openat(CWD, root, flags, Mode::empty()).with_context(|| format!("can't open {}", root.display()))?;
     let mut writer = Writer {
         root,
         ids,
+        image,
         position: Position::default(),
         open: None,
         parent: None,
@@ -44,6 +62,8 @@ pub fn write_tree(root: &Path, ids: Ids, next: &mut dyn FnMut() -> Option<Part>)
 struct Writer {
     root: OwnedFd,
     ids: Ids,
+    /// The image whose files are there already.
+    image: Option<ImageId>,
     position: Position,
     /// A batch whose content isn't there yet.
     open: Option<Open>,
@@ -108,6 +128,13 @@ impl Writer {
                     let shown = String::from_utf8_lossy(&item.path).into_owned();
                     self.create(item).with_context(|| format!("can't write {shown:?}"))?;
                 }
+                // It is looked at with the root, which follows.
+                Step::Image(_) => {}
+                Step::Gone(path) => {
+                    self.end_file()?;
+                    let shown = || format!("can't remove {:?}", String::from_utf8_lossy(&path));
+                    self.remove(&path).with_context(shown)?;
+                }
                 Step::Zeros(_) => {
                     self.file()?.at += bytes;
                 }
@@ -131,14 +158,22 @@ impl Writer {
 
     fn create(&mut self, item: Item) -> Result<()> {
         if item.path.is_empty() {
+            self.ensure_image()?;
             return self.keep(item);
         }
         let (folder, name) = parent_and_name(&item.path);
         self.enter(folder)?;
         let Some((_, parent)) = &self.parent else { bail!("no folder is open") };
+        if self.image.is_some() {
+            make_room(parent, name, item.kind == Kind::Folder)?;
+        }
         match &item.kind {
             Kind::Folder => {
-                mkdirat(parent, name, Mode::RWXU)?;
+                match mkdirat(parent, name, Mode::RWXU) {
+                    // It is one of the image's.
+                    Err(Errno::EXIST) if self.image.is_some() => {}
+                    made => made?,
+                }
                 return self.keep(item);
             }
             Kind::File(size) => {
@@ -164,6 +199,29 @@ impl Writer {
             chmodat(parent, name, Mode::from_raw_mode(item.mode), AtFlags::empty())?;
         }
         Ok(utimensat(parent, name, &times(&item), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Fails unless the folder has the files of the image from which the tree differs.
+    fn ensure_image(&self) -> Result<()> {
+        match (self.position.image(), self.image) {
+            (was, is) if was == is => Ok(()),
+            (_, None) => bail!("it is the root of a machine, not the content of a volume"),
+            (None, _) => bail!("it is the content of a volume, not the root of a machine"),
+            (Some(was), Some(is)) => bail!(
+                "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image \
+                 that it had, by its digest",
+                hex::encode(was),
+                hex::encode(is)
+            ),
+        }
+    }
+
+    /// Removes what the image has there.
+    fn remove(&mut self, path: &[u8]) -> Result<()> {
+        let (folder, name) = parent_and_name(path);
+        self.enter(folder)?;
+        let Some((_, parent)) = &self.parent else { bail!("no folder is open") };
+        make_room(parent, name, false)
     }
 
     /// Opens a folder of the tree, unless it was the last one.
@@ -224,6 +282,18 @@ fn beneath(root: &OwnedFd, path: &[u8], access: OFlags) -> io::Result<OwnedFd> {
     let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+/// Removes what is there, but no folder where one is to be. No link is followed.
+fn make_room(parent: &OwnedFd, name: &[u8], for_folder: bool) -> Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) if !for_folder => {
+            let folder = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string());
+            Ok(remove_dir_all(folder.join(OsStr::from_bytes(name)))?)
+        }
+        Err(Errno::ISDIR | Errno::NOENT) => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 fn times(item: &Item) -> Timestamps {

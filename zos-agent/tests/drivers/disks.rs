@@ -83,6 +83,23 @@ async fn a_pool_on_disks_is_used_again_and_removed() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn what_streams_have_left_goes_with_the_next_start() {
+    let (data, node) = (tempfile::tempdir().unwrap(), rand::random());
+    let pool = open(&data, "4GiB", node).await.unwrap();
+    let of_engine = pool.engine().join("docker/1.1/btrfs/new");
+    let left = [pool.volumes().with_file_name("snapshots").join("7-data"), of_engine.join("7-web")];
+    fs::create_dir_all(&of_engine).unwrap();
+    for path in &left {
+        stdout(Command::new("btrfs").args(["subvolume", "create"]).arg(path));
+    }
+    Pools { ssd: pool.clone(), hdd: None }.clear_snapshots().await;
+    let still: Vec<_> = left.iter().filter(|path| path.exists()).collect();
+    pool.remove().await.unwrap();
+    assert!(still.is_empty(), "{still:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_pool_in_a_file_grows_and_does_not_shrink() {
     let (data, node) = (tempfile::tempdir().unwrap(), rand::random());
     let pool = open(&data, "4GiB", node).await.unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content of volumes over the peer endpoint: taken at one instant, and put in place at once or not at all.
+//! Content of volumes and roots over the peer endpoint: taken at one instant, and put in place at once or not at all.
 
 use super::{
     peer::{Desk, OWNER, known},
@@ -39,7 +39,18 @@ async fn taken(
     known: &BTreeSet<ChunkHash>,
     once_it_is_kept: impl FnOnce(),
 ) -> (Batches, usize) {
-    let mut call = peer.ask(contract, Ask::Snapshot { workload: "data".into() }).await.unwrap();
+    taken_of(peer, contract, "data", known, once_it_is_kept).await
+}
+
+/// The same of any workload.
+async fn taken_of(
+    peer: &NodePeer,
+    contract: ContractId,
+    workload: &str,
+    known: &BTreeSet<ChunkHash>,
+    once_it_is_kept: impl FnOnce(),
+) -> (Batches, usize) {
+    let mut call = peer.ask(contract, Ask::Snapshot { workload: workload.into() }).await.unwrap();
     call.ready().await.unwrap();
     once_it_is_kept();
     let (mut input, mut output) = call.split();
@@ -107,17 +118,18 @@ fn hashes(batches: &Batches) -> BTreeSet<ChunkHash> {
 
 /// Restores the volume of a contract.
 async fn restored(peer: &NodePeer, contract: ContractId, batches: &Batches) -> Result<(), PeerError> {
-    restored_if(false, peer, contract, batches).await
+    restored_if(false, peer, contract, "data", batches).await
 }
 
-/// The same, with `once` only where it wasn't restored before.
+/// The same of any workload, with `once` only where it wasn't restored before.
 async fn restored_if(
     once: bool,
     peer: &NodePeer,
     contract: ContractId,
+    workload: &str,
     batches: &Batches,
 ) -> Result<(), PeerError> {
-    let mut call = peer.ask(contract, Ask::Restore { workload: "data".into(), once }).await?;
+    let mut call = peer.ask(contract, Ask::Restore { workload: workload.into(), once }).await?;
     call.ready().await?;
     let (mut input, mut output) = call.split();
     let sending = async {
@@ -147,13 +159,17 @@ fn code(error: PeerError) -> FailedCode {
 
 /// Waits until nothing of a stream is left.
 async fn until_clean(desk: &Desk, contract: ContractId) {
-    let folder = desk.host.pool.volumes().with_file_name("snapshots");
-    let is_left = |entry: std::io::Result<fs::DirEntry>| {
-        entry.unwrap().file_name().to_string_lossy().starts_with(&format!("{contract}-"))
-    };
+    let pool = &desk.host.pool;
+    let engines = fs::read_dir(pool.engine().join("docker")).unwrap().flatten();
+    let folders: Vec<_> = engines
+        .map(|data| data.path().join("btrfs/new"))
+        .chain([pool.volumes().with_file_name("snapshots")])
+        .collect();
+    let is_left =
+        |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{contract}-"));
     let begun = Instant::now();
-    while fs::read_dir(&folder).unwrap().any(is_left) {
-        assert!(begun.elapsed() < LIMIT, "a snapshot is left in {}", folder.display());
+    while folders.iter().flat_map(fs::read_dir).flatten().flatten().any(is_left) {
+        assert!(begun.elapsed() < LIMIT, "a snapshot is left in one of {folders:?}");
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -218,13 +234,136 @@ async fn a_volume_is_restored_in_another_contract_as_it_was() {
     assert!(lgetxattr_query(&new, "trusted.zos.fresh").is_err());
     // What its machine writes from now on is newer than any snapshot.
     fs::write(new.join("later"), "written after it was restored").unwrap();
-    assert_eq!(code(restored_if(true, &owner, second, &batches).await.unwrap_err()), FailedCode::BadRequest);
+    assert_eq!(
+        code(restored_if(true, &owner, second, "data", &batches).await.unwrap_err()),
+        FailedCode::BadRequest
+    );
     assert!(new.join("later").exists() && desk.host.volumes_of(second).await[0].restored);
     for contract in [first, second] {
         until_clean(&desk, contract).await;
     }
     desk.host.destroy(second).await;
     desk.close().await;
+}
+
+const SLEEP: [&str; 2] = ["/bin/sleep", "1000"];
+
+/// A desk whose machine has an image with a `VOLUME`; with another machine of that image, and one of another image.
+async fn with_machines() -> (Desk, MachineSpec, MachineSpec) {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "db", "VOLUME /seeded");
+    let (same, other) = (host.started(&image, &SLEEP).await, host.started(&registry.image, &SLEEP).await);
+    let desk = Desk::of(host, &image, &SLEEP).await;
+    let contracts = [&desk.machine, &same, &other].map(|machine| (machine.id.contract, OWNER));
+    desk.known.send_replace(known(&[&desk.owner], &desk.neighbour, &contracts));
+    (desk, same, other)
+}
+
+/// Stops the desk's machine as its owner does.
+async fn stop(desk: &Desk, owner: &NodePeer) {
+    desk.host.machines.stop(&desk.machine.id).await.unwrap();
+    let stop = Ask::Stop { workload: desk.machine.id.name.clone() };
+    owner.answer(desk.machine.id.contract, stop).await.unwrap();
+}
+
+async fn close(desk: Desk, machines: [MachineSpec; 2]) {
+    for machine in machines {
+        desk.host.destroy(machine.id.contract).await;
+    }
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_root_is_restored_in_another_contract_as_it_was() {
+    let (desk, old, other) = with_machines().await;
+    let (owner, new) = (desk.caller(&desk.owner).await, &desk.machine);
+    let contract = new.id.contract;
+    let change = "echo mine >/note; chown 1000 /note; /bin/busybox rm /etc/inittab; /bin/busybox rm -r /home/app; \
+                  echo file >/home/app; mkdir -p /opt/deep; /bin/busybox ln -s /nowhere /opt/deep/link; \
+                  echo db >/seeded/file";
+    desk.host.exec(&old, change).unwrap();
+    let none = BTreeSet::new();
+    let later = || drop(desk.host.exec(&old, "echo later >/note").unwrap());
+    let (root, moved) = taken_of(&owner, old.id.contract, "web", &none, later).await;
+    assert!(moved < 64 * 1_024, "what is as in the image was moved: {moved} bytes");
+    let (volumes, _) = taken_of(&owner, old.id.contract, "web_volumes", &none, || {}).await;
+
+    desk.host.exec(new, "echo before >/before").unwrap();
+    let of_running = restored_if(false, &owner, contract, "web", &root).await.unwrap_err();
+    assert_eq!(code(of_running), FailedCode::Running);
+    stop(&desk, &owner).await;
+    for (workload, batches) in [("web", &root), ("web_volumes", &volumes)] {
+        restored_if(true, &owner, contract, workload, batches).await.unwrap();
+        let again = restored_if(true, &owner, contract, workload, batches).await.unwrap_err();
+        assert_eq!(code(again), FailedCode::BadRequest, "{workload} was restored before");
+    }
+    let there = owner.volumes(contract, true).await.unwrap();
+    assert!(there["web"].restored && there["web"].used_bytes < MIB, "{there:?}");
+    assert!(!owner.volumes(contract, false).await.unwrap().contains_key("web"));
+
+    desk.host.machines.start(&new.id).await.unwrap();
+    desk.host.until(&new.id, is_running).await;
+    let read = "stat -c %u /note; readlink /opt/deep/link; ls /before /etc/inittab 2>/dev/null; \
+                cat /note /home/app /seeded/file";
+    assert_eq!(desk.host.exec(new, read).unwrap(), "1000\n/nowhere\nmine\nfile\ndb");
+    let full = desk.host.exec(new, "dd if=/dev/zero of=/much bs=1M count=20").unwrap_err();
+    assert!(full.contains("quota"), "{full}");
+    for machine in [&old, new] {
+        until_clean(&desk, machine.id.contract).await;
+    }
+    close(desk, [old, other]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_root_of_another_image_and_hostile_ones_are_refused() {
+    let (desk, same, other) = with_machines().await;
+    let (owner, own) = (desk.caller(&desk.owner).await, &desk.machine);
+    let contract = own.id.contract;
+    let none = BTreeSet::new();
+    let (of_other, _) = taken_of(&owner, other.id.contract, "web", &none, || {}).await;
+    let (of_same, _) = taken_of(&owner, same.id.contract, "web", &none, || {}).await;
+    let (volumes, _) = taken_of(&owner, same.id.contract, "web_volumes", &none, || {}).await;
+    desk.host.exec(own, "echo mine >/note && echo mine >/seeded/file").unwrap();
+    stop(&desk, &owner).await;
+
+    let item = |path: &[u8], kind| {
+        let (path, changed) = (path.to_vec(), (0, 0));
+        Step::Item(Item { path, kind, mode: 0o755, user: 0, group: 0, changed, attributes: Vec::new() })
+    };
+    let begun = |steps: &[Step]| vec![(steps.to_vec(), Vec::new())];
+    let of_image = of_same[0].0[..2].to_vec();
+    assert!(matches!(&of_image[..], [Step::Image(_), Step::Item(_)]), "{of_image:?}");
+    let out = [&of_image[..], &[Step::Gone(b"escape/x".to_vec())]].concat();
+    // Of its folder for the `VOLUME`, a link that the engine would mount.
+    let folder = volumes.iter().flat_map(|(steps, _)| steps).find_map(|step| match step {
+        Step::Item(item) if !item.path.is_empty() && !item.path.contains(&b'/') => Some(item.path.clone()),
+        _ => None,
+    });
+    let link = [item(b"", Kind::Folder), item(&folder.unwrap(), Kind::Link(b"/etc".to_vec()))];
+    for (workload, batches, words) in [
+        ("web", of_other, "another image"),
+        ("web", volumes.clone(), "not the root of a machine"),
+        ("web_volumes", of_same.clone(), "not the content of a volume"),
+        ("web", begun(&out), "can't remove"),
+        ("web_volumes", begun(&link), "isn't what an image declares"),
+    ] {
+        match restored_if(false, &owner, contract, workload, &batches).await.unwrap_err() {
+            PeerError::Failed(failed) => {
+                assert!(failed.code == FailedCode::BadRequest && failed.message.contains(words), "{failed}");
+            }
+            other => panic!("{words}: {other}"),
+        }
+        until_clean(&desk, contract).await;
+    }
+    // What the snapshot doesn't have of a `VOLUME` stays.
+    restored_if(false, &owner, contract, "web_volumes", &begun(&link[..1])).await.unwrap();
+    desk.host.machines.start(&own.id).await.unwrap();
+    desk.host.until(&own.id, is_running).await;
+    assert_eq!(desk.host.exec(own, "cat /note /seeded/file").unwrap(), "mine\nmine");
+    close(desk, [same, other]).await;
 }
 
 #[tokio::test]
@@ -322,7 +461,7 @@ async fn a_broken_or_hostile_restore_touches_nothing() {
         assert_eq!(code(refused), FailedCode::BadRequest, "{hostile:?}");
         until_clean(&desk, other).await;
     }
-    for workload in ["data/../../volumes/1-data", "../x", "web.volumes", ""] {
+    for workload in ["data/../../volumes/1-data", "../x", "web.volumes", "../x_volumes", "_volumes", ""] {
         for ask in [
             Ask::Snapshot { workload: workload.into() },
             Ask::Restore { workload: workload.into(), once: false },

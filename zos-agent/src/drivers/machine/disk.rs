@@ -3,10 +3,13 @@
 //! volumes.
 
 use super::{Connection, DockerMachines, names};
-use crate::drivers::{
-    Bind, DriverError, MachineSpec, io_error,
-    pool::{is_fresh, set_used},
-    tools::{Tool, run},
+use crate::{
+    drivers::{
+        Bind, DriverError, MachineSpec, WorkloadId, io_error,
+        pool::{CP, NEW_ROOTS, is_fresh, set_used},
+        tools::run,
+    },
+    trees::Image,
 };
 use bollard::models::ContainerInspectResponse;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with};
@@ -16,6 +19,7 @@ use std::{
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
 };
+use tfgrid_client::snapshot::ImageId;
 use tfgrid_primitives::units::MIB;
 use tracing::debug;
 
@@ -25,11 +29,38 @@ const ROOT_PART: u64 = 4;
 const FILES_PART: u64 = 8;
 const MIN_FILES_BYTES: u64 = 4 * MIB;
 const MAX_FILES_BYTES: u64 = 32 * MIB;
-const CP: Tool = Tool { program: "cp", package: "coreutils" };
 /// Limit for an image's file of users.
 const MAX_USERS_BYTES: u64 = 1 << 20;
 
+/// The root of a machine: a subvolume that began as a snapshot of its image's files.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The subvolume.
+    pub path: PathBuf,
+    /// Its image, with the files that the engine adds.
+    pub image: Image,
+    /// Folder for another content of it.
+    pub new: PathBuf,
+}
+
 impl DockerMachines {
+    /// The root of a machine; `None` if there is no such machine, or the engine isn't in the pool.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn root(&self, id: &WorkloadId) -> Result<Option<Root>, DriverError> {
+        let connection = self.connection().await?;
+        let name = self.common.names.container(id);
+        let Some(container) = self.inspect(&connection.docker, &name).await? else { return Ok(None) };
+        let Some(path) = root(&connection, &container)? else { return Ok(None) };
+        let files = layer(&connection, &container, "init-id")?;
+        let image = container.image.as_deref().and_then(image_id);
+        let image =
+            image.ok_or_else(|| DriverError::transient(format!("the engine names no image of {name}")))?;
+        let new = connection.root.join(NEW_ROOTS);
+        Ok(Some(Root { path, image: Image { id: image, files }, new }))
+    }
+
     /// Mounts for the paths that the image declares as `VOLUME`, without those on which the deployment mounts
     /// something. They lie in a subvolume of the machine, which lives as long as the contract.
     pub(super) async fn image_volumes(
@@ -179,10 +210,24 @@ fn root(
     if !connection.in_pool {
         return Ok(None);
     }
+    layer(connection, container, "mount-id").map(Some)
+}
+
+/// A subvolume of a container, whose name the engine has in this file.
+fn layer(
+    connection: &Connection,
+    container: &ContainerInspectResponse,
+    file: &str,
+) -> Result<PathBuf, DriverError> {
     let id = container.id.as_deref().unwrap_or_default();
-    let file = connection.root.join("image/btrfs/layerdb/mounts").join(id).join("mount-id");
+    let file = connection.root.join("image/btrfs/layerdb/mounts").join(id).join(file);
     let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
-    Ok(Some(connection.root.join("btrfs/subvolumes").join(name.trim())))
+    Ok(connection.root.join("btrfs/subvolumes").join(name.trim()))
+}
+
+/// The hash in the engine's name of an image, `sha256:…`.
+fn image_id(text: &str) -> Option<ImageId> {
+    hex::decode(text.strip_prefix("sha256:")?).ok()?.try_into().ok()
 }
 
 /// The engine empties this folder's parent when it starts.
@@ -243,6 +288,14 @@ mod tests {
             assert_eq!(user_and_group(user, users), expected, "{user:?}");
         }
         assert_eq!(user_and_group("app", ""), None);
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_hash() {
+        assert_eq!(image_id(&format!("sha256:{}", "07".repeat(32))), Some([7; 32]));
+        for strange in ["", "07", "sha256:07", "sha512:07"] {
+            assert_eq!(image_id(strange), None, "{strange:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,9 @@ mod seen;
 
 pub(crate) use connection::Connection;
 pub use connection::EngineChoice;
+pub use disk::Root;
 pub use inside::{CopyArgs, Direction, run as copy};
+pub use names::{image_volumes, machine_of_volumes};
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,

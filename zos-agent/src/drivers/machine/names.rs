@@ -109,6 +109,12 @@ pub fn image_volumes(machine: &WorkloadId) -> WorkloadId {
     WorkloadId { contract: machine.contract, name: format!("{}.volumes", machine.name) }
 }
 
+/// The machine of which these are an image's volumes, if the name is one of such.
+pub fn machine_of_volumes(id: &WorkloadId) -> Option<WorkloadId> {
+    let name = id.name.strip_suffix(".volumes")?.to_owned();
+    Some(WorkloadId { contract: id.contract, name })
+}
+
 /// Name of the folder for a `VOLUME` with this path, unique on the node.
 pub fn image_volume(machine: &WorkloadId, path: &str) -> String {
     format!("{machine}.{}", hex::encode(&Blake2Hasher::hash(path.as_bytes())[..8]))
@@ -172,6 +178,13 @@ mod tests {
         assert_eq!(bridge(u64::MAX).len(), 15);
         assert!([0, 36, u64::MAX].iter().all(|id| bridge_contract(&bridge(*id)) == Some(*id)));
         assert!(["zb-1", "zb01", "zp1", "zb"].iter().all(|name| bridge_contract(name).is_none()));
+    }
+
+    #[test]
+    fn volumes_of_an_image_name_their_machine() {
+        let id = WorkloadId { contract: 7, name: "web".into() };
+        assert_eq!(machine_of_volumes(&image_volumes(&id)), Some(id.clone()));
+        assert_eq!(machine_of_volumes(&id), None);
     }
 
     #[test]
