@@ -182,7 +182,8 @@ impl OwnEngine {
             if count > 0 {
                 info!(count, "removing what the engine's last run has left");
             }
-            for entry in entries {
+            // Nothing is built here, and a damaged database of builds keeps the engine from starting.
+            for entry in entries.into_iter().chain([data.join("buildkit")]).filter(|entry| entry.exists()) {
                 let removed =
                     if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
                 removed.with_context(|| format!("can't remove {}", entry.display()))?;
