@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds the runtime of the last commit so that everyone with the same compiler gets the same bytes, and prints its hashes.
+# Builds the runtime of the last commit so that everyone with the same compiler gets the same bytes, and prints its
+# hashes.
 #
 #   scripts/runtime.sh OUTPUT        build, write OUTPUT/tfgrid_runtime.wasm, print
 #   scripts/runtime.sh --hash FILE   print
 #
-# Names of functions in a build depend on the absolute path of the sources, hence one path for all. Texts of panics would
-# hold paths of cargo's folder, hence the other names for these.
+# Names of functions in a build depend on the absolute path of the sources, hence one path for all. Texts of panics
+# would hold paths of cargo's folder, hence the other names for these.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Builds the machine of the self-test and packs it as an image, for a registry to serve: so a node tests itself with what the
-//! agent brings along, whatever else is on its machine.
+//! Builds the machine of the self-test and packs it as an image, for a registry to serve: so a node tests itself with
+//! what the agent brings along, whatever else is on its machine.
 
 use std::{
     env, fs,

@@ -2,7 +2,7 @@
 //! Submits a node contract from Rust and waits until it runs:
 //! `cargo run -p tfgrid-client --example submit_contract -- ws://127.0.0.1:9944 //Bob 1 deployment.json`
 
-use std::{env, error::Error, fs};
+use std::{env, error::Error, fs, process::ExitCode};
 use tfgrid_client::{
     GridClient, api,
     deployment::Deployment,
@@ -11,14 +11,25 @@ use tfgrid_client::{
 };
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(result) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<String, Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, key, node, file] = arguments.as_slice() else {
         return Err("usage: submit_contract URL KEY NODE FILE".into());
     };
-    let result = submit(url, key, node.parse()?, &fs::read(file)?).await?;
-    println!("{result}");
-    Ok(())
+    submit(url, key, node.parse()?, &fs::read(file)?).await
 }
 
 // region: submit

@@ -27,7 +27,7 @@ pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
 pub use ports::{Ports, PortsError};
 pub use rejection::Rejection;
-pub use rules::is_workload_name;
+pub use rules::{is_workload_name, private_subnet};
 pub use secrets::{OpenSecrets, Secrets, Text};
 
 use crate::wireguard::{WireGuardKey, key_text};
@@ -600,8 +600,9 @@ impl Deployment {
 
     /// How many public IPv4 addresses its machines ask for.
     pub fn public_ips(&self) -> usize {
-        let asks = |workload: &&Workload| matches!(&workload.data, WorkloadData::Zmachine(machine) if machine.public_ip);
-        self.workloads.iter().filter(asks).count()
+        let has_one =
+            |data: &WorkloadData| matches!(data, WorkloadData::Zmachine(machine) if machine.public_ip);
+        self.workloads.iter().filter(|workload| has_one(&workload.data)).count()
     }
 
     /// The sum of the workloads' needs.
@@ -609,6 +610,13 @@ impl Deployment {
         let (needs, Cores(hundredths)) =
             self.workloads.iter().fold((Resources::ZERO, Cores(0)), sum_of_needs);
         Resources { cru: hundredths.div_ceil(100), ..needs }
+    }
+
+    /// What its contract reserves unless somebody asks for more: its needs; the memory of the smallest machine where it
+    /// has none, as networks alone do, since the chain takes no contract that reserves nothing.
+    pub fn least_reservation(&self) -> Resources {
+        let needs = self.needs();
+        if needs == Resources::ZERO { Resources { mru: MIN_BYTES, ..needs } } else { needs }
     }
 
     /// Its volumes, with their places in [`Self::workloads`] and their names.

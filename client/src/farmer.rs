@@ -38,7 +38,7 @@ pub struct Farm {
 /// A node as its farmer sees it.
 #[derive(Debug)]
 pub struct FarmedNode {
-    /// The record.
+    /// What the chain keeps of the node itself.
     pub record: Node,
     /// Where it stands, if its farmer has said so.
     pub location: Option<Location>,

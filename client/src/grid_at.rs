@@ -347,6 +347,13 @@ impl GridAt {
         self.fetch("a twin", api::storage().twins().twins(), (twin,)).await
     }
 
+    /// Where bots of a twin are dialled under its peer keys, as its owner says; empty if it doesn't say.
+    pub async fn twin_addresses(&self, twin: TwinId) -> Result<PeerAddresses, Error> {
+        let what = "a twin's peer addresses";
+        let text = self.fetch(what, api::storage().twins().peer_addresses(), (twin,)).await?;
+        Ok(PeerAddresses::parse(&text.map(|text| text.0).unwrap_or_default()))
+    }
+
     /// The account of a twin; `None` for an id that was never used.
     pub async fn twin_account(&self, twin: TwinId) -> Result<Option<AccountId32>, Error> {
         Ok(self.twin(twin).await?.map(|twin| twin.account))

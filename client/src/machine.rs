@@ -44,7 +44,7 @@ impl MachineKey {
         format!("{TICKET_PREFIX}{}", hex::encode(seed))
     }
 
-    /// The public half.
+    /// The public half, by which the chain knows the ticket.
     pub fn public(&self) -> PublicKey {
         self.0.public().0
     }

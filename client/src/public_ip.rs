@@ -13,9 +13,9 @@ const MAX_PREFIX: u8 = 80;
 /// A public address with the router to other networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicAddress {
-    /// The address.
+    /// What the machine has as its own.
     pub ip: IpAddr,
-    /// The router.
+    /// Next hop to other networks.
     pub gateway: IpAddr,
 }
 
@@ -29,7 +29,7 @@ pub struct PublicIp {
 }
 
 impl PublicIp {
-    /// Its addresses.
+    /// The IPv4 address, then the IPv6 address where there is one.
     pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
         [Some(self.v4), self.v6].into_iter().flatten().map(|address| address.ip)
     }

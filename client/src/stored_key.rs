@@ -46,7 +46,7 @@ impl StoredKey {
         Ok(Self { scheme, suri: suri.into(), pair: Keypair::new(scheme, suri)? })
     }
 
-    /// Its scheme.
+    /// How it signs.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -56,7 +56,7 @@ impl StoredKey {
         &self.suri
     }
 
-    /// The key pair.
+    /// The pair that signs, without what it is derived from.
     pub fn pair(&self) -> &Keypair {
         &self.pair
     }

@@ -19,7 +19,7 @@ const BLOCKS_AT_ONCE: usize = 32;
 /// A transaction in a finalized block.
 #[derive(Debug)]
 pub struct Transaction {
-    /// Its hash.
+    /// As its sender knows it: the blake2b-256 hash of the whole extrinsic.
     pub hash: H256,
     /// Number of the block.
     pub block: u64,

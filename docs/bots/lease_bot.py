@@ -13,7 +13,7 @@ USD_PER_CORE_HOUR = 0.01
 
 
 def answer(question):
-    """What a request gets. Whatever others write may be wrong: what ends this bot ends it again after its next start."""
+    """What a request gets. Others may write what is wrong: what ends this bot ends it again after its next start."""
     try:
         lease = json.loads(question)["lease"]
         cores, hours = int(lease["cores"]), int(lease["hours"])

@@ -38,6 +38,7 @@ export const whitelist: WhitelistEntry[] = [
   'query.System.Account',
   'query.Timestamp.Now',
   'query.Twins.LastTwinId',
+  'query.Twins.PeerAddresses',
   'query.Twins.TwinByAccount',
   'query.Twins.Twins',
   'const.Contracts.ContractDeposit',

@@ -56,8 +56,8 @@ pub struct Cli {
 
     /// Begin `--sync warp` at this finalized block, which you trust, instead of at genesis.
     ///
-    /// For a chain whose GRANDPA was restarted (`noteStalled`): no proof of finality from genesis passes that. The script
-    /// `checkpoint` of the package asks a node for one.
+    /// For a chain whose GRANDPA was restarted (`noteStalled`): no proof of finality from genesis passes that. The
+    /// script `checkpoint` of the package asks a node for one.
     #[arg(long, value_name = "HEX")]
     pub checkpoint: Option<Checkpoint>,
 

@@ -15,7 +15,8 @@ use std::{
 
 const OWN_FILES: &str = "/proc/self/fd";
 
-/// Switches the algorithm off for connections that these addresses accept from now on; returns how many of them it found.
+/// Switches the algorithm off for connections that these addresses accept from now on; returns how many of them it
+/// found.
 ///
 /// # Errors
 /// If the system doesn't let a process find its own files.

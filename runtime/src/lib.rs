@@ -123,6 +123,23 @@ pub fn metadata_file() -> Result<Vec<u8>, &'static str> {
     Ok((*metadata).clone())
 }
 
+/// What a transaction with this nonce carries beside its call: no tip, and no end.
+#[cfg(feature = "std")]
+pub fn extensions(nonce: Nonce) -> TxExtension {
+    (
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckEra::from(generic::Era::Immortal),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        pallet_transaction_payment::ChargeTransactionPayment::from(0),
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
+        frame_system::WeightReclaim::new(),
+    )
+}
+
 #[frame_support::runtime]
 mod runtime {
     #[runtime::runtime]

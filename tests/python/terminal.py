@@ -3,8 +3,8 @@
 
     terminal.py COMMAND…
 
-The command shows the terminal's size at its start and whenever it changes. Prints what the terminal shows, and ends with
-the command's exit code.
+The command shows the terminal's size at its start and whenever it changes. Prints what the terminal shows, and ends
+with the command's exit code.
 """
 
 import fcntl

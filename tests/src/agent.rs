@@ -192,7 +192,6 @@ impl Agent {
         self.metrics
     }
 
-    /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }

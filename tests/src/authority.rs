@@ -92,7 +92,8 @@ impl Authority {
         .collect()
     }
 
-    /// What `curl` gets in the calling thread's network, if this name server and this authority are the ones that it trusts.
+    /// What `curl` gets in the calling thread's network, if this name server and this authority are the ones that it
+    /// trusts.
     pub fn page(&self, url: &str) -> Result<String> {
         let mut browser = Command::new("unshare");
         browser

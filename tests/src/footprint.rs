@@ -19,8 +19,8 @@ const NODES: &str = "/run/zos";
 /// The agent's firewall table.
 const AGENT_TABLE: &str = "table inet zos";
 
-/// Files of a node that come with its first private network and its first site. The certificate is that for visitors who
-/// ask for no site.
+/// Files of a node that come with its first private network and its first site. The certificate is that for visitors
+/// who ask for no site.
 const KEPT: [&str; 5] = [
     "/agent/gateway.log",
     "/agent/gateway/ed4b9d1b4d75067eafd60e3b7d593f02.pem",
@@ -50,8 +50,8 @@ impl Footprint {
         lines.extend(devices.into_iter().filter(|device| device.contains(&format!("/{prefix}"))));
         for interface in fs::read_dir("/sys/class/net")? {
             let name = interface?.file_name().to_string_lossy().into_owned();
-            // A container's own, which is listed below; or of one whose engine was killed as it made it: nobody can tell
-            // whose that is.
+            // A container's own, which is listed below; or of one whose engine was killed as it made it: nobody can
+            // tell whose that is.
             if !name.starts_with("veth") {
                 lines.insert(format!("interface {name}"));
             }

@@ -11,8 +11,8 @@ use std::{fs, thread};
 const HOSTS: [&str; 4] = ["node-1", "node-2", "node-3", "laptop"];
 const AGENTS: [&str; 3] = ["agent", "agent-2", "agent-3"];
 
-/// A grid of three nodes on hosts of their own, with a laptop from which people use it. The third node can be a gateway, and
-/// has a public interface.
+/// A grid of three nodes on hosts of their own, with a laptop from which people use it. The third node can be a
+/// gateway, and has a public interface.
 pub struct ThreeNodes<'a> {
     pub run: &'a Run,
     pub steps: &'a Steps,

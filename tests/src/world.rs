@@ -35,7 +35,6 @@ pub struct World {
 /// A computer with an address and a network of its own.
 pub struct Host {
     network: Process,
-    /// Its address.
     pub ip: Ipv4Addr,
     /// The router in its network.
     pub router: Ipv4Addr,

@@ -200,8 +200,8 @@ fn updated(grid: &Grid) -> Result<String> {
     Ok(file.display().to_string())
 }
 
-/// Does this as the user, and kills the agent after each of its changes to the machine, so many times at most, until it is
-/// done and nothing is on the machine that isn't `until`; with a default one, whatever is there.
+/// Does this as the user, and kills the agent after each of its changes to the machine, so many times at most, until it
+/// is done and nothing is on the machine that isn't `until`; with a default one, whatever is there.
 fn kill_while<T: Send + 'static>(
     grid: &mut Grid,
     most: u32,

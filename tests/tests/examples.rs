@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Each file of `docs/examples` on a grid of three nodes. nginx and PostgreSQL are Debian's; for other programs stands a
-//! script that needs what they need.
+//! Each file of `docs/examples` on a grid of three nodes. nginx and PostgreSQL are Debian's; for other programs stands
+//! a script that needs what they need.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -51,7 +51,7 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(90);
 struct Bots {
     states: Vec<PathBuf>,
     processes: Vec<Process>,
-    policy: String,
+    mandate: String,
     identity: String,
     /// What they had written down when they were looked at last.
     steps: Vec<String>,
@@ -71,18 +71,18 @@ impl Bots {
         Ok(())
     }
 
-    /// Starts both with this policy, beside the fields that each has.
-    fn start(grid: &ThreeNodes<'_>, policy: &Value) -> Result<Self> {
+    /// Starts both with this mandate, beside the fields that each has.
+    fn start(grid: &ThreeNodes<'_>, mandate: &Value) -> Result<Self> {
         let mut all = json!({ "offline": OFFLINE, "max_usd_per_hour": 1, "placement": { "spread": true } });
         all["twin"] = grid.asks(&grid.user, &["twin", "show"])?["twin"].clone();
-        for (field, value) in policy.as_object().context("a policy has fields")? {
+        for (field, value) in mandate.as_object().context("a mandate has fields")? {
             all[field] = value.clone();
         }
-        let policy = grid.file("policy", &all)?;
+        let mandate = grid.file("mandate", &all)?;
         let identity = private_file(&grid.run.folder().join("bots.age"), IDENTITY)?;
         let states: Vec<_> = BOTS.iter().map(|(_, name)| grid.run.folder().join(name)).collect();
         let (processes, steps) = (Vec::new(), vec![String::new(); BOTS.len()]);
-        let mut bots = Self { states, processes, policy, identity, steps, kills: 0 };
+        let mut bots = Self { states, processes, mandate, identity, steps, kills: 0 };
         for index in 0..BOTS.len() {
             let process = bots.process(grid, index)?;
             bots.processes.push(process);
@@ -94,7 +94,7 @@ impl Bots {
     fn process(&self, grid: &ThreeNodes<'_>, index: usize) -> Result<Process> {
         let (key, name) = BOTS[index];
         let mut command = bot(grid, key).command()?;
-        command.args(["heal", "--policy", &self.policy, "--identity", &self.identity, "--state"]);
+        command.args(["heal", "--mandate", &self.mandate, "--identity", &self.identity, "--state"]);
         command.arg(&self.states[index]);
         grid.on_laptop(|| Process::start(grid.run, name, &mut command))
     }
@@ -225,7 +225,7 @@ fn comes_back(grid: &mut ThreeNodes<'_>, host: usize) -> Result<()> {
 /// repeated until then. Returns the marks of the disk before and after.
 fn a_node_dies(
     grid: &mut ThreeNodes<'_>,
-    policy: &Value,
+    mandate: &Value,
     prepare: fn(&ThreeNodes<'_>, &Value) -> Result<()>,
     meanwhile: fn(&mut Bots, &ThreeNodes<'_>) -> Result<()>,
 ) -> Result<(String, String, Bots)> {
@@ -238,7 +238,7 @@ fn a_node_dies(
     let (db, web) = db.zip(web).context("the application doesn't run")?;
     let web = Inside::machine(&grid.nodes[host_of(grid, &web)?].agent, "web")?;
     let before = mark_of_db(&web, PAGE_WITHIN)?;
-    let mut bots = Bots::start(grid, policy)?;
+    let mut bots = Bots::start(grid, mandate)?;
     prepare(grid, &db)?;
 
     let dead = host_of(grid, &db)?;
@@ -371,8 +371,8 @@ fn a_dead_nodes_contract_runs_elsewhere_and_once() -> Result<()> {
     on_a_run("heal", |run| {
         let steps = Steps::silent();
         let mut grid = ThreeNodes::start(&run, &steps)?;
-        let policy = json!({ "without_data": true });
-        let (before, after, _) = a_node_dies(&mut grid, &policy, |_, _| Ok(()), |_, _| Ok(()))?;
+        let mandate = json!({ "without_data": true });
+        let (before, after, _) = a_node_dies(&mut grid, &mandate, |_, _| Ok(()), |_, _| Ok(()))?;
         ensure!(before != after, "the disk is that of the dead node");
         a_stolen_key_is_worth_little(&grid).context("a stolen key")?;
         a_stolen_key_opens_what_is_its_own(&grid).context("a stolen age key")

@@ -72,13 +72,13 @@ impl DeploymentFile {
         }
         let (deployment, body) =
             deployment(source).with_context(|| format!("{name} isn't a deployment that a node would run"))?;
-        let needs = deployment.needs();
+        let least = deployment.least_reservation();
         let resources = Resources {
-            cru: self.cru.unwrap_or(needs.cru),
-            mru: self.mru.unwrap_or(needs.mru),
-            sru: self.sru.unwrap_or(needs.sru),
-            hru: self.hru.unwrap_or(needs.hru),
-            gpu: needs.gpu,
+            cru: self.cru.unwrap_or(least.cru),
+            mru: self.mru.unwrap_or(least.mru),
+            sru: self.sru.unwrap_or(least.sru),
+            hru: self.hru.unwrap_or(least.hru),
+            gpu: least.gpu,
         };
         deployment
             .check_fits(&resources)
@@ -293,8 +293,8 @@ workloads:
 
     #[test]
     fn numbers_and_booleans_are_texts_where_texts_are_meant() {
-        let yaml = "version: 1\nworkloads:\n- name: 7\n  type: zmachine\n  data:\n    { image: docker.io/a/b:1, cpu: 1, \
-                    memory: 16777216, env: { PORT: 5432, ON: true, V: 1.10 }, args: [-p, 80] }\n";
+        let yaml = "version: 1\nworkloads:\n- name: 7\n  type: zmachine\n  data:\n    { image: docker.io/a/b:1, \
+                    cpu: 1, memory: 16777216, env: { PORT: 5432, ON: true, V: 1.10 }, args: [-p, 80] }\n";
         let found = reservation("a.yaml", yaml, &[]).unwrap();
         let WorkloadData::Zmachine(machine) = &found.deployment.workloads[0].data else {
             panic!("no machine")

@@ -135,6 +135,7 @@ const SENTENCES: &[(&str, &str, &str)] = &[
     ("Twins", "withdraw_offer", "withdraw the offer of the twin"),
     ("Twins", "accept_transfer", "take over twin {twin}"),
     ("Twins", "remove", "remove the twin"),
+    ("Twins", "set_peer_addresses", "publish where bots of the twin are reached: {addresses}"),
     ("Utility", "batch", "make {calls:count}, one after the other until one fails:"),
     ("Utility", "batch_all", "make {calls:count}, all or none:"),
     ("Utility", "force_batch", "make {calls:count}, each whether or not others fail:"),

@@ -13,7 +13,7 @@ use tfgrid_client::{
     sealing::{Recipient, SealKey, seal},
 };
 
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub struct Sealing {
     /// Let anyone read the deployment on the chain, its environment and registry credentials included
     #[arg(long)]

@@ -36,6 +36,11 @@ impl Source {
         Ok(Self { name, text, is_yaml, json })
     }
 
+    /// Of a document that is in no file: what is wrong in it has no line.
+    pub fn without_file(name: String) -> Self {
+        Self { name, text: Vec::new(), is_yaml: false, json: Json::Null }
+    }
+
     /// Whether the document is an application, and not a deployment.
     pub fn is_application(&self) -> bool {
         matches!(&self.json, Json::Object(entries) if entries.iter().any(|(key, _)| key == "parts"))
@@ -67,6 +72,9 @@ impl Source {
 
     /// Line and column of what a JSON pointer leads to: those of its key, where it has one.
     fn place(&self, pointer: &str) -> Option<(usize, usize)> {
+        if self.text.is_empty() {
+            return None;
+        }
         let unescaped = |segment: &str| segment.replace("~1", "/").replace("~0", "~");
         let segments: Vec<String> = pointer.split('/').skip(1).map(unescaped).collect();
         let found = Locate(&segments).deserialize(yaml_serde::Deserializer::from_slice(&self.text));

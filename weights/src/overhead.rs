@@ -13,7 +13,7 @@ use sp_core::H256;
 use sp_keyring::Sr25519Keyring::Alice;
 use sp_runtime::{
     ApplyExtrinsicResult,
-    generic::{Block, Digest, DigestItem, Era, SignedPayload},
+    generic::{Block, Digest, DigestItem, SignedPayload},
     traits::Header as _,
 };
 use std::{
@@ -21,7 +21,9 @@ use std::{
     fs,
     time::{Duration, Instant},
 };
-use tfgrid_runtime::{Header, Nonce, RuntimeCall, SLOT_DURATION, TxExtension, UncheckedExtrinsic, VERSION};
+use tfgrid_runtime::{
+    Header, Nonce, RuntimeCall, SLOT_DURATION, TxExtension, UncheckedExtrinsic, VERSION, extensions,
+};
 
 /// Rounds before the first that counts.
 const WARM_UPS: usize = 10;
@@ -117,21 +119,9 @@ fn inherents(runtime: &Runtime) -> Outcome<Vec<UncheckedExtrinsic>> {
 
 fn remark(nonce: Nonce) -> UncheckedExtrinsic {
     let call = RuntimeCall::System(frame_system::Call::remark { remark: vec![] });
-    let extensions: TxExtension = (
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckEra::from(Era::Immortal),
-        frame_system::CheckNonce::from(nonce),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    );
     let (spec, version) = (VERSION.spec_version, VERSION.transaction_version);
     let implicit = ((), spec, version, GENESIS, GENESIS, (), (), (), None, ());
-    let payload = SignedPayload::<RuntimeCall, TxExtension>::from_raw(call, extensions, implicit);
+    let payload = SignedPayload::<RuntimeCall, TxExtension>::from_raw(call, extensions(nonce), implicit);
     let signature = payload.using_encoded(|bytes| Alice.sign(bytes));
     let (call, extensions, _) = payload.deconstruct();
     UncheckedExtrinsic::new_signed(call, Alice.to_account_id().into(), signature.into(), extensions)

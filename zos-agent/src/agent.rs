@@ -509,7 +509,8 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     pools.remove(data).await?;
     Former::restore(&store).await?;
     info!(
-        "removed {containers} containers, {networks} networks, {private_networks} private networks, {addresses} public addresses and the storage pools"
+        "removed {containers} containers, {networks} networks, {private_networks} private networks, \
+         {addresses} public addresses and the storage pools"
     );
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
         runtime::RuntimeArgs,
     },
     host::CapacityOverride,
-    logs::LogPolicy,
+    logs::LogReach,
     peer::PeerArgs,
     power::PowerArgs,
     update::UpdateArgs,
@@ -30,14 +30,20 @@ use std::{
 /// reports what runs and what was used. It can be stopped, killed or upgraded at any time; workloads keep
 /// running.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    version,
+    max_term_width = 80,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 #[command(after_help = "\
 Examples:
-  # Does this machine have all that the agent needs, and why does its node earn nothing?
+  # What does this machine lack, and why does its node earn nothing?
   zos-agent doctor --chain wss://rpc.example.org
 
   # First start, with the farmer's ticket
-  ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org --pool /dev/sdb
+  export ZOS_TICKET=tfgrid-ticket-1:…
+  zos-agent --chain wss://rpc.example.org --pool /dev/sdb
 
   # On a laptop, beside a development chain
   zos-agent --chain ws://127.0.0.1:9944 --data ./node --pool 20GiB
@@ -100,8 +106,8 @@ pub struct RunArgs {
     pub unsafe_capacity: bool,
     /// Name servers for workloads, instead of this host's own
     ///
-    /// Workloads reach them at port 53 even in the farm's own network. One that doesn't answer when the agent starts isn't
-    /// used.
+    /// Workloads reach them at port 53 even in the farm's own network. One that doesn't answer when the agent starts
+    /// isn't used.
     #[arg(long, env = "ZOS_DNS", value_name = "IPS", value_delimiter = ',')]
     pub dns: Vec<IpAddr>,
     /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
@@ -109,8 +115,9 @@ pub struct RunArgs {
     pub allow_smtp: bool,
     /// Give workloads public addresses, by this network interface; `default` is that of the default route
     ///
-    /// They are those that the farm has on the chain, and those of the node's public IPv6 network. This host routes them to
-    /// their workloads and answers for them on the interface: it may be in their network, or have them routed to it.
+    /// They are those that the farm has on the chain, and those of the node's public IPv6 network. This host routes
+    /// them to their workloads and answers for them on the interface: it may be in their network, or have them routed
+    /// to it.
     #[arg(long, env = "ZOS_PUBLIC_INTERFACE", value_name = "NAME")]
     pub public_interface: Option<PublicInterface>,
     /// Where images come from.
@@ -118,7 +125,7 @@ pub struct RunArgs {
     pub registries: Registries,
     /// Where output of machines may go.
     #[command(flatten)]
-    pub logs: LogPolicy,
+    pub logs: LogReach,
     /// Web gateway of the node.
     #[command(flatten)]
     pub gateway: GatewayArgs,

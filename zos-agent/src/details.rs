@@ -52,8 +52,8 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Sends details that the chain doesn't have to `details` once it runs. `optional` is what this node serves because its
-    /// farmer has named what that needs.
+    /// Sends details that the chain doesn't have to `details` once it runs. `optional` is what this node serves because
+    /// its farmer has named what that needs.
     pub fn new(
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,

@@ -56,8 +56,8 @@ impl FromStr for CapacityOverride {
     }
 }
 
-/// Keeps keys and the content of sealed bodies out of core dumps, the agent's and its engine's. A machine's own limit is
-/// set for itself.
+/// Keeps keys and the content of sealed bodies out of core dumps, the agent's and its engine's. A machine's own limit
+/// is set for itself.
 ///
 /// # Errors
 /// If the kernel refuses.

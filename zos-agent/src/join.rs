@@ -184,7 +184,8 @@ impl Joining<'_> {
             }
             return Err(NotJoined::Fatal(anyhow!(
                 "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
-                 with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or in a file that --ticket-file names",
+                 with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or in a file that \
+                 --ticket-file names",
                 self.endpoints.urls().join(",")
             )));
         };
@@ -198,8 +199,8 @@ impl Joining<'_> {
         Ok(Joined { genesis, node, client: Some(client) })
     }
 
-    /// Connects to the chain of the data folder, which must not be used with another: contracts have the same ids on all
-    /// chains.
+    /// Connects to the chain of the data folder, which must not be used with another: contracts have the same ids on
+    /// all chains.
     async fn connect(&self) -> Result<GridClient, NotJoined> {
         let known = Belonging::known(self.store).map_err(NotJoined::Fatal)?;
         let genesis = known.as_ref().map(Belonging::genesis).transpose().map_err(NotJoined::Fatal)?;

@@ -10,9 +10,9 @@ use std::{fmt, net::IpAddr, str::FromStr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Ports {
-    /// The first one.
+    /// The lowest port that is open.
     pub first: u16,
-    /// The last one.
+    /// The highest one, `first` itself where it is a single port.
     pub last: u16,
     /// What is spoken there.
     pub protocol: Protocol,

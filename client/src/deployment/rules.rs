@@ -28,6 +28,34 @@ use tfgrid_primitives::{
 /// The most that Linux allows where nobody has changed it.
 const MAX_OPEN_FILES: u64 = 1 << 20;
 const MAX_TEXT_BYTES: usize = 1_024;
+/// The fields of a `zmachine`.
+const OF_MACHINE: [&str; 25] = [
+    "image",
+    "registry",
+    "cpu",
+    "memory",
+    "rootfs",
+    "user",
+    "workdir",
+    "hostname",
+    "shm",
+    "stop_signal",
+    "stop_seconds",
+    "restart",
+    "health",
+    "ulimits",
+    "gpus",
+    "capabilities",
+    "interfaces",
+    "internet",
+    "public_ip",
+    "ipv6",
+    "ports",
+    "mounts",
+    "env",
+    "entrypoint",
+    "args",
+];
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     // A document without these isn't a deployment at all.
@@ -206,11 +234,16 @@ fn peers(at: &Cursor) -> Result<Vec<NetworkPeer>, Rejection> {
     Ok(peers)
 }
 
-fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
-    let text = at.string()?;
+/// What a private network may have as its subnet: private, with a prefix of 16 to 30 and no host bits.
+pub fn private_subnet(text: &str) -> Option<Ipv4Net> {
     let is_valid =
         |net: &Ipv4Net| Subnet { address: net.addr().octets(), prefix: net.prefix_len() }.is_valid();
-    text.parse().ok().filter(is_valid).ok_or_else(|| {
+    text.parse().ok().filter(is_valid)
+}
+
+fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
+    let text = at.string()?;
+    private_subnet(text).ok_or_else(|| {
         at.invalid(format!(
             "is a private IPv4 network with a prefix of 16 to 30 and no host bits, \
              such as 10.20.0.0/16; this is {text:?}"
@@ -241,33 +274,7 @@ pub(super) fn log_output(text: &str) -> Result<(), String> {
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let fields = at.fields()?;
-    fields.only(&[
-        "image",
-        "registry",
-        "cpu",
-        "memory",
-        "rootfs",
-        "user",
-        "workdir",
-        "hostname",
-        "shm",
-        "stop_signal",
-        "stop_seconds",
-        "restart",
-        "health",
-        "ulimits",
-        "gpus",
-        "capabilities",
-        "interfaces",
-        "internet",
-        "public_ip",
-        "ipv6",
-        "ports",
-        "mounts",
-        "env",
-        "entrypoint",
-        "args",
-    ])?;
+    fields.only(&OF_MACHINE)?;
     let memory = at_least_16_mib(&fields.required("memory")?)?;
     let interfaces = fields.optional("interfaces").map(|at| interfaces(&at)).transpose()?.unwrap_or_default();
     let internet =

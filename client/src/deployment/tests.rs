@@ -655,7 +655,8 @@ fn a_zmount_belongs_to_one_machine() {
     other["data"]["mounts"] = json!([{ "name": "data", "path": "/data" }]);
     let rejection = parse(&with("/workloads/2", other)).unwrap_err();
     assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/2/data/mounts/0/name"));
-    let message = r#""data" is mounted by /workloads/1 already; a zmount belongs to one machine, a volume can be shared"#;
+    let message = "\"data\" is mounted by /workloads/1 already; a zmount belongs to one machine, a volume can be \
+                   shared";
     assert_eq!(rejection.message, message);
 }
 
@@ -725,6 +726,18 @@ fn needs_beyond_the_reservation_are_refused_by_name() {
         assert_eq!((rejection.code, rejection.path.as_str()), (OverReserved, "/workloads"));
         assert!(rejection.message.contains(name), "{rejection}");
     }
+}
+
+#[test]
+fn a_contract_of_networks_alone_reserves_something() {
+    let mut document = site();
+    let machines = parse(&document).unwrap();
+    assert_eq!(machines.least_reservation(), machines.needs());
+    document["workloads"].as_array_mut().unwrap().truncate(1);
+    let alone = parse(&document).unwrap();
+    assert_eq!(alone.needs(), Resources::ZERO);
+    assert_eq!(alone.least_reservation(), Resources { mru: 16 * MIB, ..Resources::ZERO });
+    alone.check_fits(&alone.least_reservation()).unwrap();
 }
 
 #[test]

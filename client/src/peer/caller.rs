@@ -120,7 +120,7 @@ pub enum PeerError {
     /// The connection broke.
     #[error("the connection to the node broke: {0}")]
     Broken(#[from] ConnectionError),
-    /// The stream broke.
+    /// The answer ends early, or isn't one.
     #[error("the node's answer can't be read: {0}")]
     Stream(#[from] FrameError),
     /// The node didn't answer in time.

@@ -28,7 +28,7 @@ pub enum Frame<M> {
 /// A stream that doesn't have a whole frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The stream broke.
+    /// No more can be read or written: the connection is gone, or the other side wants no more.
     #[error(transparent)]
     Stream(#[from] io::Error),
     /// The frame is longer than [`MAX_FRAME_BYTES`].

@@ -302,7 +302,7 @@ pub enum FailedCode {
     Closed,
     /// Nothing passed in either direction for an hour.
     Idle,
-    /// The node failed.
+    /// A failure of the node's own, which the message tells.
     Failed,
     /// A code of a later version.
     #[serde(other)]

@@ -28,7 +28,7 @@ const SHORT_SECONDS = 3 * 86_400;
 async function readTwin(at: At, id: number) {
   const { api, opt, time } = at;
   const { Billing, Twins, System } = api.query;
-  const [twin, payer, until, grace, factor, info, policy, limits, refill] = await Promise.all([
+  const [twin, payer, until, grace, factor, info, policy, limits, refill, addresses] = await Promise.all([
     Twins.Twins.getValue(id, opt),
     api.apis.GridApi.payer(id, opt),
     api.apis.GridApi.funded_until(id, opt),
@@ -38,6 +38,7 @@ async function readTwin(at: At, id: number) {
     Billing.Policy.getValue(opt),
     Billing.OwnerLimits.getValue(id, opt),
     Billing.AutoRefills.getValue(id, opt),
+    Twins.PeerAddresses.getValue(id, opt),
   ]);
   if (!twin) return undefined;
   const [account, contracts] = await Promise.all([
@@ -47,7 +48,7 @@ async function readTwin(at: At, id: number) {
   const farms = await farmsOf(at, contracts.flatMap(({ target }) => (target.type === 'Name' ? [] : target.value.node)));
   contracts.sort((a, b) => (a.contract < b.contract ? -1 : 1));
   const calendar = (grid: bigint): number => time - Number(info.grid_now - grid) / 1000;
-  return { twin, payer, until, grace, factor, info, policy, limits, refill, account, contracts, farms, calendar, time };
+  return { twin, payer, until, grace, factor, info, policy, limits, refill, addresses, account, contracts, farms, calendar, time };
 }
 
 type TwinView = NonNullable<Awaited<ReturnType<typeof readTwin>>>;
@@ -68,6 +69,7 @@ export default function Twin(): JSX.Element {
                 [text.limits, text.limit(twin().limits.max_usd_rate === NO_LIMIT ? text.noLimit : text.limitRate(usd(twin().limits.max_usd_rate)), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
                 [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
                 [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
+                [text.addresses, <Show when={twin().addresses} fallback={t.none}>{(bytes) => visible(utf8(bytes()))}</Show>],
                 [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
               ]}
             />

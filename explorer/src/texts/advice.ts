@@ -51,6 +51,7 @@ export const ADVICE: Record<string, Record<string, string>> = {
     NoOffer: 'Ask the owner to offer it.',
     NotOffered: 'Ask the owner to offer it to this account.',
     TwinInUse: 'Remove its farms, cancel its contracts and withdraw its credit first.',
+    NotPrintable: correct,
   },
   Farms: {
     NoTwin: twin,

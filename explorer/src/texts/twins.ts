@@ -27,6 +27,7 @@ export const twins = {
   refill: 'Automatic refill',
   refillHours: (hours: number) => `${hours} hours at a time`,
   keys: 'Peer keys',
+  addresses: 'Where its bots are reached',
   sealKey: 'Key to seal deployments to',
   contracts: 'Contracts',
   noContracts: 'It has no open contract.',

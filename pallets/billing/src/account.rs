@@ -43,8 +43,8 @@ pub struct LedgerAccount {
     pub started_at: Option<GridMillis>,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
-    /// What it was charged for traffic and for what was reserved but didn't run, in 1e-10 USD: no part of what it costs at
-    /// least.
+    /// What it was charged for traffic and for what was reserved but didn't run, in 1e-10 USD: no part of what it costs
+    /// at least.
     pub apart_usd: UsdAmount,
     /// What was paid for the wait that lasts, in 1e-10 USD; apart, too.
     pub wait_usd: UsdAmount,

@@ -255,8 +255,8 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it becomes dearer by all addresses, for a payer in grace that may go on. The call's weight has `withdraw_update`
-    /// beside it, for the version whose place it takes.
+    /// Worst case: it becomes dearer by all addresses, for a payer in grace that may go on. The call's weight has
+    /// `withdraw_update` beside it, for the version whose place it takes.
     #[benchmark]
     fn update_node_contract(
         b: Linear<1, { MAX_BODY_BYTES }>,
@@ -334,8 +334,8 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a cheaper version with fewer addresses, for a payer that is to be refilled first. The first version takes less, also
-    /// where its node is away.
+    /// Worst case: a cheaper version with fewer addresses, for a payer that is to be refilled first. The first version
+    /// takes less, also where its node is away.
     #[benchmark]
     fn report_deployed() -> Result<(), BenchmarkError> {
         let (_, twin, node, id) = updated::<T>(SMALLER, PUBLIC_IPS, FEWER_IPS)?;

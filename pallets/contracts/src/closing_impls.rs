@@ -64,8 +64,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Whether a version that its node rejects costs its owner nothing: the node is at fault, and said so in time. Later
-    /// it is paid for, since an image may come slowly and fail in the end by its owner's will.
+    /// Whether a version that its node rejects costs its owner nothing: the node is at fault, and said so in time.
+    /// Later it is paid for, since an image may come slowly and fail in the end by its owner's will.
     pub(crate) fn is_excused(code: FailureCode, awaited: Option<Answer>) -> bool {
         let in_time = |answer: Answer| Self::reserved_ms(&answer) <= T::AnswerWithinMs::get();
         code.is_nodes_fault() && awaited.is_none_or(in_time)

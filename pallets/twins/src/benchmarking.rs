@@ -8,11 +8,16 @@ use frame_support::traits::{
     fungible::{Mutate, MutateHold},
 };
 use frame_system::RawOrigin;
-use tfgrid_primitives::{traits::TwinDirectory, units::TFT};
+use tfgrid_primitives::{report::MAX_PEER_ADDRESSES_BYTES, traits::TwinDirectory, units::TFT};
 
 /// As many keys as a twin may have.
 fn full_keys(first: u8) -> PeerKeys {
     PeerKeys::truncate_from((first..).take(MAX_PEER_KEYS as usize).map(|n| [n; 32]).collect())
+}
+
+/// As many bytes of peer addresses as a twin may have.
+fn full_addresses(byte: u8) -> Addresses {
+    Addresses::truncate_from(core::iter::repeat_n(byte, MAX_PEER_ADDRESSES_BYTES as usize).collect())
 }
 
 fn funded<T: Config>(name: &'static str) -> T::AccountId
@@ -80,7 +85,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a deposit of each reason is on hold.
+    /// Worst case: a deposit of each reason is on hold, and one of peer addresses.
     #[benchmark]
     fn accept_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
@@ -88,6 +93,8 @@ mod benchmarks {
         for reason in T::DepositReasons::get() {
             T::Currency::hold(reason, &account, TFT)?;
         }
+        let signed = RawOrigin::Signed(account.clone());
+        Pallet::<T>::set_peer_addresses(signed.into(), full_addresses(b'a'))?;
         Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), new_owner.clone())?;
         let twin = LastTwinId::<T>::get();
         #[extrinsic_call]
@@ -96,15 +103,29 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the twin is offered.
+    /// Worst case: the twin is offered, and has peer addresses.
     #[benchmark]
     fn remove() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
         let new_owner = funded::<T>("new owner");
         Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), new_owner)?;
+        let signed = RawOrigin::Signed(account.clone());
+        Pallet::<T>::set_peer_addresses(signed.into(), full_addresses(b'a'))?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account.clone()));
         assert_eq!(Pallet::<T>::twin_of(&account), None);
+        Ok(())
+    }
+
+    /// Worst case: shorter ones are replaced by as many bytes as there may be.
+    #[benchmark]
+    fn set_peer_addresses() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        let short = Addresses::truncate_from(core::iter::once(b'a').collect());
+        Pallet::<T>::set_peer_addresses(RawOrigin::Signed(account.clone()).into(), short)?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), full_addresses(b'b'));
+        assert_eq!(PeerAddresses::<T>::get(LastTwinId::<T>::get()), Some(full_addresses(b'b')));
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use frame_support::{
 use sp_runtime::traits::Zero;
 use tfgrid_primitives::{
     Balance, PublicKey, TwinId,
+    text::is_printable,
     traits::{OnTwinLeft, TwinDirectory, TwinInUse},
 };
 
@@ -66,6 +67,7 @@ impl<T: Config> Pallet<T> {
         ensure!(!TwinByAccount::<T>::contains_key(&to), Error::<T>::AccountHasTwin);
         let Twin { account: from, deposit, .. } = Self::record(twin)?;
 
+        Self::remove_peer_addresses(twin, &from)?;
         let deposits = Self::move_deposits(&from, &to)?;
         let (peer_keys, encryption_key) = (PeerKeys::default(), None);
         Twins::<T>::insert(twin, Twin { account: to.clone(), peer_keys, encryption_key, deposit });
@@ -81,15 +83,37 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_remove(account: T::AccountId) -> DispatchResult {
         let twin = Self::own_twin(&account)?;
         ensure!(!T::InUse::is_in_use(twin), Error::<T>::TwinInUse);
-        let released = Self::record(twin)?.deposit;
+        let deposit = Self::record(twin)?.deposit;
 
-        T::Currency::release(&HoldReason::Twin.into(), &account, released, Precision::Exact)?;
+        T::Currency::release(&HoldReason::Twin.into(), &account, deposit, Precision::Exact)?;
+        let released = deposit.saturating_add(Self::remove_peer_addresses(twin, &account)?);
         Twins::<T>::remove(twin);
         TwinByAccount::<T>::remove(&account);
         TransferOffers::<T>::remove(twin);
         T::OnTwinLeft::on_twin_left(twin);
         Self::deposit_event(Event::TwinRemoved { twin, released });
         Ok(())
+    }
+
+    pub(crate) fn do_set_peer_addresses(account: T::AccountId, addresses: Addresses) -> DispatchResult {
+        let twin = Self::own_twin(&account)?;
+        ensure!(is_printable(&addresses), Error::<T>::NotPrintable);
+
+        let deposit = T::DepositPerByte::get().saturating_mul(addresses.len() as Balance);
+        T::Currency::set_on_hold(&HoldReason::PeerAddresses.into(), &account, deposit)?;
+        if addresses.is_empty() {
+            PeerAddresses::<T>::remove(twin);
+        } else {
+            PeerAddresses::<T>::insert(twin, addresses);
+        }
+        Self::deposit_event(Event::PeerAddressesSet { twin, deposit });
+        Ok(())
+    }
+
+    /// Removes the peer addresses of a twin; returns the deposit that is released.
+    fn remove_peer_addresses(twin: TwinId, account: &T::AccountId) -> Result<Balance, DispatchError> {
+        PeerAddresses::<T>::remove(twin);
+        T::Currency::release_all(&HoldReason::PeerAddresses.into(), account, Precision::Exact)
     }
 
     /// Moves all deposits of a twin to another account, on hold, and returns their sum.

@@ -56,6 +56,9 @@ pub mod pallet {
         /// Deposit of a twin, in 1e-7 TFT.
         #[pallet::constant]
         type TwinDeposit: Get<Balance>;
+        /// Deposit of a byte of peer addresses, in 1e-7 TFT.
+        #[pallet::constant]
+        type DepositPerByte: Get<Balance>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
     }
@@ -65,6 +68,8 @@ pub mod pallet {
     pub enum HoldReason {
         /// Deposit of a twin.
         Twin,
+        /// Deposit of a twin's peer addresses.
+        PeerAddresses,
     }
 
     /// The id of the twin that was created last.
@@ -82,6 +87,10 @@ pub mod pallet {
     /// The account to which a twin is offered.
     #[pallet::storage]
     pub type TransferOffers<T: Config> = StorageMap<_, Twox64Concat, TwinId, T::AccountId>;
+
+    /// Where the bots of a twin are dialled under its peer keys, as its owner says.
+    #[pallet::storage]
+    pub type PeerAddresses<T> = StorageMap<_, Twox64Concat, TwinId, Addresses>;
 
     /// Events of the pallet.
     #[pallet::event]
@@ -131,6 +140,13 @@ pub mod pallet {
             /// Hold released on its account, in 1e-7 TFT.
             released: Balance,
         },
+        /// The peer addresses of a twin have changed.
+        PeerAddressesSet {
+            /// Id of the twin.
+            twin: TwinId,
+            /// Hold on its account for them, in 1e-7 TFT.
+            deposit: Balance,
+        },
     }
 
     /// Errors of the pallet.
@@ -150,6 +166,8 @@ pub mod pallet {
         NotOffered,
         /// The twin still owns farms, contracts or credit.
         TwinInUse,
+        /// The peer addresses aren't printable text.
+        NotPrintable,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
@@ -195,18 +213,27 @@ pub mod pallet {
         }
 
         /// Moves a twin that is offered to the caller to the caller's account, which must have none. Its
-        /// deposits move with it, on hold; its keys, which the previous owner knows, are removed.
+        /// deposits move with it, on hold; its keys, which the previous owner knows, and its peer addresses are
+        /// removed.
         #[pallet::call_index(4)]
         pub fn accept_transfer(origin: OriginFor<T>, twin: TwinId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_accept_transfer(account, twin)
         }
 
-        /// Removes the caller's twin, which must own nothing, and releases its deposit.
+        /// Removes the caller's twin, which must own nothing, and releases its deposits.
         #[pallet::call_index(5)]
         pub fn remove(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_remove(account)
+        }
+
+        /// Replaces the peer addresses of the caller's twin and holds the deposit of their bytes; empty ones
+        /// remove them.
+        #[pallet::call_index(6)]
+        pub fn set_peer_addresses(origin: OriginFor<T>, addresses: Addresses) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_peer_addresses(account, addresses)
         }
     }
 
@@ -217,6 +244,7 @@ pub mod pallet {
             assert!(reasons.contains(&HoldReason::Twin.into()), "the deposit of a twin must move with it");
             assert!(reasons.len() <= MAX_DEPOSIT_REASONS, "the weights count on at most MAX_DEPOSIT_REASONS");
             assert!(are_distinct(reasons), "a hold reason is listed twice");
+            assert!(T::DepositPerByte::get() > 0, "twins with peer addresses are known by their deposits");
         }
 
         #[cfg(feature = "try-runtime")]

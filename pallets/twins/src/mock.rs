@@ -71,8 +71,12 @@ impl pallet_grid_twins::Config for Test {
     type InUse = SetUse;
     type OnTwinLeft = ();
     type TwinDeposit = ConstU128<TFT>;
+    type DepositPerByte = ConstU128<PER_BYTE>;
     type WeightInfo = ();
 }
+
+/// Deposit of a byte of peer addresses.
+pub const PER_BYTE: u128 = TFT / 1_000;
 
 pub const ALICE: AccountId = 1;
 pub const BOB: AccountId = 2;

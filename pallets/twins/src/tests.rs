@@ -202,3 +202,74 @@ mod transfer {
         });
     }
 }
+
+mod peer_addresses {
+    use super::*;
+
+    fn set(account: AccountId, text: &str) -> DispatchResult {
+        let addresses = text.as_bytes().to_vec().try_into().unwrap();
+        Twins::set_peer_addresses(RuntimeOrigin::signed(account), addresses)
+    }
+
+    fn of(twin: u32) -> Option<String> {
+        PeerAddresses::<Test>::get(twin).map(|text| String::from_utf8(text.into_inner()).unwrap())
+    }
+
+    fn held_for_them(account: AccountId) -> u128 {
+        held(HoldReason::PeerAddresses, account)
+    }
+
+    #[test]
+    fn each_byte_of_them_is_paid_while_it_is_stored() {
+        run(|| {
+            assert_ok!(create(ALICE));
+            for text in ["192.0.2.9:9618", "https://relay.example.org [2001:db8::9]:9618", "192.0.2.9:1"] {
+                assert_ok!(set(ALICE, text));
+                let deposit = text.len() as u128 * PER_BYTE;
+                System::assert_has_event(Event::PeerAddressesSet { twin: 1, deposit }.into());
+                assert_eq!((of(1).as_deref(), held_for_them(ALICE)), (Some(text), deposit));
+                assert_eq!(Balances::balance(&ALICE), 99 * TFT - deposit);
+            }
+            assert_ok!(set(ALICE, ""));
+            System::assert_has_event(Event::PeerAddressesSet { twin: 1, deposit: 0 }.into());
+            assert_eq!((of(1), held_for_them(ALICE)), (None, 0));
+        });
+    }
+
+    #[test]
+    fn only_an_owner_with_funds_stores_printable_text() {
+        run(|| {
+            assert_noop!(set(BOB, "192.0.2.9:9618"), Error::<Test>::NoTwin);
+            assert_ok!(create(ALICE));
+            assert_noop!(set(ALICE, "192.0.2.9:9618\n"), Error::<Test>::NotPrintable);
+            let bytes = Addresses::truncate_from(vec![0xff]);
+            assert_noop!(
+                Twins::set_peer_addresses(RuntimeOrigin::signed(ALICE), bytes),
+                Error::<Test>::NotPrintable
+            );
+            let all_but_a_byte = 99 * TFT - PER_BYTE;
+            assert_ok!(Balances::hold(&neighbour::HoldReason::Other.into(), &ALICE, all_but_a_byte));
+            assert_noop!(set(ALICE, "192.0.2.9:9618"), TokenError::FundsUnavailable);
+            assert_eq!(of(1), None);
+        });
+    }
+
+    #[test]
+    fn they_go_with_their_twin_and_with_its_owner() {
+        run(|| {
+            assert_ok!(create(ALICE));
+            assert_ok!(set(ALICE, "192.0.2.9:9618"));
+            assert_ok!(offer(ALICE, BOB));
+            assert_ok!(accept(BOB, 1));
+            assert_eq!((of(1), held_for_them(ALICE), held_for_them(BOB)), (None, 0, 0));
+            assert_eq!(Balances::balance(&ALICE), 99 * TFT, "the twin's deposit alone has moved");
+
+            assert_ok!(set(BOB, "192.0.2.9:1"));
+            assert_ok!(Twins::remove(RuntimeOrigin::signed(BOB)));
+            let released = TFT + 11 * PER_BYTE;
+            System::assert_has_event(Event::TwinRemoved { twin: 1, released }.into());
+            assert_eq!((of(1), held_for_them(BOB)), (None, 0));
+            assert_eq!(Balances::balance(&BOB), 101 * TFT);
+        });
+    }
+}

@@ -10,7 +10,8 @@ impl<T: Config> Pallet<T> {
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         Self::accounts_and_twins_are_inverse()?;
         Self::each_twin_has_its_deposit_on_hold()?;
-        Self::offers_belong_to_twins()
+        Self::offers_belong_to_twins()?;
+        Self::peer_addresses_belong_to_twins_and_have_deposits()
     }
 
     fn accounts_and_twins_are_inverse() -> Result<(), TryRuntimeError> {
@@ -33,6 +34,21 @@ impl<T: Config> Pallet<T> {
 
     fn offers_belong_to_twins() -> Result<(), TryRuntimeError> {
         ensure!(TransferOffers::<T>::iter_keys().all(Twins::<T>::contains_key), "a removed twin is offered");
+        Ok(())
+    }
+
+    fn peer_addresses_belong_to_twins_and_have_deposits() -> Result<(), TryRuntimeError> {
+        for (id, twin) in Twins::<T>::iter() {
+            let held = T::Currency::balance_on_hold(&HoldReason::PeerAddresses.into(), &twin.account);
+            let addresses = PeerAddresses::<T>::get(id);
+            ensure!((held > 0) == addresses.is_some(), "peer addresses without a deposit, or the reverse");
+            ensure!(
+                addresses.is_none_or(|text| !text.is_empty()),
+                "peer addresses that are empty are stored"
+            );
+        }
+        let mut ids = PeerAddresses::<T>::iter_keys();
+        ensure!(ids.all(Twins::<T>::contains_key), "a removed twin has peer addresses");
         Ok(())
     }
 }

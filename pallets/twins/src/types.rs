@@ -4,7 +4,7 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
-use tfgrid_primitives::{Balance, PublicKey};
+use tfgrid_primitives::{Balance, PublicKey, report::MAX_PEER_ADDRESSES_BYTES};
 
 /// Upper limit of peer keys of a twin.
 pub const MAX_PEER_KEYS: u32 = 4;
@@ -14,6 +14,9 @@ pub const MAX_DEPOSIT_REASONS: usize = 8;
 
 /// Ed25519 keys under which the machines and bots of a twin are dialled.
 pub type PeerKeys = BoundedVec<PublicKey, ConstU32<MAX_PEER_KEYS>>;
+
+/// Where bots are dialled: printable text as of nodes' peer endpoints (`docs/FORMATS.md` §8).
+pub type Addresses = BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>;
 
 /// A twin of the runtime `T`.
 pub type TwinOf<T> = Twin<<T as frame_system::Config>::AccountId>;

@@ -17,6 +17,7 @@ pub trait WeightInfo {
     fn withdraw_offer() -> Weight;
     fn accept_transfer() -> Weight;
     fn remove() -> Weight;
+    fn set_peer_addresses() -> Weight;
 }
 
 impl WeightInfo for () {
@@ -36,11 +37,18 @@ impl WeightInfo for () {
         Weight::from_parts(12_869_000, 202).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
+    // By hand, until it is measured again: peer addresses go, too. It had 382 µs, 9 reads, 13 writes.
     fn accept_transfer() -> Weight {
-        Weight::from_parts(382_065_000, 1_008).saturating_add(DbWeight::get().reads_writes(9, 13))
+        Weight::from_parts(450_000_000, 1_400).saturating_add(DbWeight::get().reads_writes(10, 14))
     }
 
+    // By hand, until it is measured again: peer addresses go, too. It had 77 µs, 8 reads, 10 writes.
     fn remove() -> Weight {
-        Weight::from_parts(76_843_000, 774).saturating_add(DbWeight::get().reads_writes(8, 10))
+        Weight::from_parts(150_000_000, 1_200).saturating_add(DbWeight::get().reads_writes(9, 11))
+    }
+
+    // By hand, until `make weights PALLETS=twins` measures it.
+    fn set_peer_addresses() -> Weight {
+        Weight::from_parts(100_000_000, 700).saturating_add(DbWeight::get().reads_writes(4, 3))
     }
 }

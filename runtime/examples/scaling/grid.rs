@@ -124,7 +124,7 @@ pub fn reported(call: impl Into<RuntimeCall>) {
 /// A transaction that `who` has signed, the `later`th after those of which the chain knows.
 pub fn signed(who: Sr25519Keyring, later: u32, call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
     let account = who.to_account_id();
-    let extension = chain::extensions(System::account_nonce(&account) + later);
+    let extension = extensions(System::account_nonce(&account) + later);
     let payload = SignedPayload::new(call.into(), extension).expect("it can be signed");
     let signature = MultiSignature::Sr25519(payload.using_encoded(|bytes| who.sign(bytes)));
     let (call, extension, _) = payload.deconstruct();

@@ -74,7 +74,8 @@ fn print_hours(hours: &[(Size, Hour)]) {
         let (each, all) = (settlement.as_micros(), hourly.as_secs_f64());
         let (clock, ratio) = (by_clock.as_secs_f64(), hourly.as_secs_f64() / by_clock.as_secs_f64());
         println!(
-            "| {contracts} | a transaction each | {contracts} | {each} | {weight} | {room:.1} % | {all:.2} | {ratio:.1} |"
+            "| {contracts} | a transaction each | {contracts} | {each} | {weight} | {room:.1} % | {all:.2} | \
+             {ratio:.1} |"
         );
         println!("| {contracts} | the clock | 0 | – | – | 0 % | {clock:.2} | 1 |");
     }
@@ -83,7 +84,8 @@ fn print_hours(hours: &[(Size, Hour)]) {
 fn print_drains(drains: &[(Size, Drained)]) {
     println!("\nThe credit of all payers ends at the same moment:\n");
     println!(
-        "| payers | blocks until all wait | time on the chain | most in a block | transactions meanwhile | ms a block | stored |"
+        "| payers | blocks until all wait | time on the chain | most in a block | transactions meanwhile | \
+         ms a block | stored |"
     );
     println!("|---|---|---|---|---|---|---|");
     for (_, drained) in drains {

@@ -28,5 +28,6 @@ impl pallet_grid_twins::Config for Runtime {
     type InUse = (Farms, Contracts, Billing);
     type OnTwinLeft = Billing;
     type TwinDeposit = ConstU128<TFT>;
+    type DepositPerByte = ConstU128<{ TFT / 1_000 }>;
     type WeightInfo = ();
 }

@@ -15,7 +15,7 @@ use sp_core::{H256, Pair, ed25519};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
     BuildStorage, DispatchError, DispatchResult,
-    generic::{Digest, DigestItem, Era, SignedPayload},
+    generic::{Digest, DigestItem, SignedPayload},
     traits::Header as _,
     transaction_validity::{
         InvalidTransaction, TransactionSource, TransactionValidityError, ValidTransaction,
@@ -259,22 +259,6 @@ pub fn validity(transaction: UncheckedExtrinsic) -> Result<ValidTransaction, Ref
         TransactionOutcome::Rollback(Ok::<_, DispatchError>(validity))
     })
     .unwrap()
-}
-
-/// What a transaction carries beside its call.
-pub fn extensions(nonce: Nonce) -> TxExtension {
-    (
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckEra::from(Era::Immortal),
-        frame_system::CheckNonce::from(nonce),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    )
 }
 
 /// A call in a transaction that a person signs and pays for.

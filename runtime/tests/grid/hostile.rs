@@ -132,11 +132,12 @@ fn stolen_bot_key_pays_no_fee_moves_no_money_raises_no_limit() {
 
         let limits = pallet_grid_billing::Limits { max_extra_fee: u64::MAX, ..Default::default() };
         let filtered = Err(frame_system::Error::<Runtime>::CallFiltered.into());
-        let forbidden: [RuntimeCall; 5] = [
+        let forbidden: [RuntimeCall; 6] = [
             pallet_grid_billing::Call::set_limits { limits }.into(),
             pallet_grid_billing::Call::withdraw { amount: TFT }.into(),
             pallet_grid_billing::Call::attach_provider { contract: 1, provider: 1 }.into(),
             pallet_grid_twins::Call::offer_transfer { to: Dave.to_account_id() }.into(),
+            pallet_grid_twins::Call::set_peer_addresses { addresses: Default::default() }.into(),
             pallet_proxy::Call::remove_proxies {}.into(),
         ];
         for inner in forbidden {

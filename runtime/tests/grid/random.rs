@@ -53,6 +53,7 @@ enum Act {
     Poke(u32),
     Reprice(ContractId),
     Attach(ContractId),
+    PeerAddresses(usize),
     /// What only Alice may do: the farmer, and the owner of the sudo key.
     Farmer(FarmersAct),
     Price(u64),
@@ -107,6 +108,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (1u32..5).prop_map(Act::Poke),
         1 => contract.clone().prop_map(Act::Reprice),
         1 => contract.clone().prop_map(Act::Attach),
+        1 => (0usize..=256).prop_map(Act::PeerAddresses),
         2 => farmers_act().prop_map(Act::Farmer),
         1 => prop_oneof![Just(0), 10_000u64..1_000_000_000].prop_map(Act::Price),
         1 => (1u64..200_000).prop_map(Act::List),
@@ -213,6 +215,10 @@ impl Act {
             Self::Reprice(contract) => pallet_grid_contracts::Call::reprice { contract }.into(),
             Self::Attach(contract) => {
                 pallet_grid_billing::Call::attach_provider { contract, provider: 1 }.into()
+            }
+            Self::PeerAddresses(bytes) => {
+                let addresses = vec![b'a'; bytes].try_into().unwrap();
+                pallet_grid_twins::Call::set_peer_addresses { addresses }.into()
             }
             Self::Farmer(act) => act.into_call(),
             Self::Price(price) => by_sudo(pallet_grid_clock::Call::set_price { price }),
@@ -327,7 +333,8 @@ fn take(machine: &mut Machine, step: Step) {
     };
 }
 
-/// A chain with a node, on which Bob and Charlie have this credit; takes the steps and checks the invariants after each.
+/// A chain with a node, on which Bob and Charlie have this credit; takes the steps and checks the invariants after
+/// each.
 fn take_all(credits: [Balance; 2], steps: Vec<Step>) {
     run(|| {
         farm_with_ticket(1);

@@ -30,6 +30,9 @@ const SINGLES: usize = 11;
 const WAITS: [&str; 4] = ["/bin/busybox", "tail", "-f", "/dev/null"];
 /// Seconds over which the agent is watched at rest.
 const REST_SECONDS: &str = "60";
+/// From the last start until nothing follows from the starts any more: what works is reported, and failures are
+/// forgotten after a minute.
+const SETTLES: Duration = Duration::from_secs(75);
 /// Bare containers that are started at the same time: as many as the machine has cores keep it busy.
 const BARE_AT_ONCE: usize = 4;
 const RUN_LIMIT: Duration = Duration::from_secs(900);
@@ -76,7 +79,8 @@ impl<'a> Bench<'a> {
         let file = grid.run().folder().join("bench.json");
         fs::write(&file, body.to_string())?;
         grid.user.threebot(&["limits", "--rate", "none"])?;
-        // A grace period lasts as long as what was paid before would buy, so all is paid at the price at which it comes.
+        // A grace period lasts as long as what was paid before would buy, so all is paid at the price at which it
+        // comes.
         set_price(grid, LOW_PRICE)?;
         grid.user.threebot(&["deposit", "10000"])?;
         let bench = Self { grid, deployment: file.display().to_string() };
@@ -115,7 +119,7 @@ impl<'a> Bench<'a> {
     fn singles(&self) -> Result<()> {
         let (mut waits, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..SINGLES {
-            bare.push(self.bare(1)?.as_millis());
+            bare.push(self.bare(1)?.runs.as_millis());
             let (contracts, finalized_at) = self.create(1)?;
             let started = self.until_running(&contracts)?[0];
             waits.push(started.saturating_sub(finalized_at));
@@ -133,8 +137,12 @@ impl<'a> Bench<'a> {
     }
 
     fn at_once(&self, count: usize) -> Result<Vec<u64>> {
-        let bare = self.bare(count)?;
-        println!("{count} bare containers, {BARE_AT_ONCE} at a time: {} ms", bare.as_millis());
+        let Bare { runs: bare, restarts } = self.bare(count)?;
+        println!(
+            "{count} bare containers, {BARE_AT_ONCE} at a time: {} ms, started again after their end: {} ms",
+            bare.as_millis(),
+            restarts.as_millis()
+        );
         let (contracts, finalized_at) = self.create(count)?;
         let started = self.until_running(&contracts)?;
         let (first, last) =
@@ -146,59 +154,32 @@ impl<'a> Bench<'a> {
         Ok(contracts)
     }
 
-    /// `docker run` with the same limits, each on a network of its own; everything is removed afterwards.
-    fn bare(&self, count: usize) -> Result<Duration> {
-        let (begun, next) = (Instant::now(), AtomicUsize::new(0));
-        let start = |index: usize| -> Result<()> {
-            let name = format!("bare-{index}");
-            self.grid.engine.docker(&["network", "create", &name])?;
-            self.grid.engine.docker(&[
-                "run",
-                "--detach",
-                "--name",
-                &name,
-                "--network",
-                &name,
-                "--memory",
-                "16m",
-                "--memory-swap",
-                "16m",
-                "--cpus",
-                "0.01",
-                "--pids-limit",
-                "1000",
-                "--cap-drop",
-                "NET_RAW",
-                "--entrypoint",
-                WAITS[0],
-                &self.grid.image,
-                WAITS[1],
-                WAITS[2],
-                WAITS[3],
-            ])?;
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let work = || -> Result<()> {
-                loop {
-                    match next.fetch_add(1, Ordering::Relaxed) {
-                        index if index < count => start(index)?,
-                        _ => return Ok(()),
-                    }
-                }
-            };
-            let workers: Vec<_> = (0..BARE_AT_ONCE).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| worker.join().expect("a failure is an error"))
-        })?;
-        let took = begun.elapsed();
+    /// `docker run` with the same limits, each on a network of its own, and `docker start` of each after its end;
+    /// everything is removed afterwards.
+    fn bare(&self, count: usize) -> Result<Bare> {
         let names: Vec<String> = (0..count).map(|index| format!("bare-{index}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.grid.engine.docker(&[&["rm", "--force"], names.as_slice()].concat())?;
-        self.grid.engine.docker(&[&["network", "rm"], names.as_slice()].concat())?;
-        Ok(took)
+        let runs = few_at_a_time(&names, |name| {
+            self.grid.engine.docker(&["network", "create", name])?;
+            let limits = "--memory 16m --memory-swap 16m --cpus 0.01 --pids-limit 1000 --cap-drop NET_RAW";
+            let run = ["run", "--detach", "--name", name, "--network", name, "--entrypoint", WAITS[0]];
+            let run: Vec<&str> = run
+                .into_iter()
+                .chain(limits.split(' '))
+                .chain([&*self.grid.image])
+                .chain(WAITS[1..].iter().copied())
+                .collect();
+            self.grid.engine.docker(&run).map(drop)
+        })?;
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.grid.engine.docker(&[&["kill"], all.as_slice()].concat())?;
+        let restarts = few_at_a_time(&names, |name| self.grid.engine.docker(&["start", name]).map(drop))?;
+        self.grid.engine.docker(&[&["rm", "--force"], all.as_slice()].concat())?;
+        self.grid.engine.docker(&[&["network", "rm"], all.as_slice()].concat())?;
+        Ok(Bare { runs, restarts })
     }
 
     fn at_rest(&self, count: usize) -> Result<()> {
+        thread::sleep(SETTLES);
         let pid = self.grid.agent.pid().context("the agent has ended")?.to_string();
         let measure = repository().join("scripts/measure-agent.sh");
         let output = Command::new(measure).args([&pid, REST_SECONDS]).output()?;
@@ -235,6 +216,28 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+/// What the engine takes for containers without an agent.
+struct Bare {
+    runs: Duration,
+    restarts: Duration,
+}
+
+/// How long it takes to do this for all names, [`BARE_AT_ONCE`] at a time.
+fn few_at_a_time(names: &[String], act: impl Fn(&str) -> Result<()> + Sync) -> Result<Duration> {
+    let (begun, next) = (Instant::now(), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let work = || -> Result<()> {
+            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                act(name)?;
+            }
+            Ok(())
+        };
+        let workers: Vec<_> = (0..BARE_AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a failure is an error"))
+    })?;
+    Ok(begun.elapsed())
 }
 
 /// Milliseconds since 1970 of a time such as `2026-11-24T08:00:00.123456789Z`.

@@ -31,7 +31,7 @@ const FIRST: usize = 7;
 const KNOWN_WITHIN: Duration = Duration::from_secs(1_200);
 const SILENT_WITHIN: Duration = Duration::from_secs(300);
 const MOVED_WITHIN: Duration = Duration::from_secs(600);
-/// Time for which a node must be offline, by the policy, before its contracts are moved.
+/// Time for which a node must be offline, by the mandate, before its contracts are moved.
 const OFFLINE: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
@@ -87,18 +87,18 @@ impl Bot {
         let account = person.threebot(&["twin", "create"])?["account"].clone();
         user.threebot(&["bot", "add", text(&account)?, "--rate", "1000"])?;
         let others = seeded.ids["contracts"].as_object().context("there are no contracts")?;
-        let policy = json!({
+        let mandate = json!({
             "twin": seeded.ids["twins"]["tenant"],
             "offline": format!("{}s", OFFLINE.as_secs()),
             "max_usd_per_hour": 1_000,
             "without_data": true,
             "exclude": { "contracts": others.values().collect::<Vec<_>>() },
         });
-        let file = run.folder().join("policy.json");
-        fs::write(&file, policy.to_string())?;
+        let file = run.folder().join("mandate.json");
+        fs::write(&file, mandate.to_string())?;
         let state = run.folder().join("heal").display().to_string();
         let mut command = person.command()?;
-        command.args(["heal", "--state", &state, "--policy"]).arg(&file);
+        command.args(["heal", "--state", &state, "--mandate"]).arg(&file);
         Ok(Self { process: Process::start(run, "heal", &mut command)?, person, state })
     }
 
@@ -143,7 +143,7 @@ impl Bot {
         wait_for("the bot to move its contracts", MOVED_WITHIN, moved)?;
         let seconds = begun.elapsed().saturating_sub(OFFLINE).as_secs_f64();
         println!(
-            "| {LOST} contracts of a silent node moved, after the policy's wait | {seconds:.0} s | 60 s |"
+            "| {LOST} contracts of a silent node moved, after the mandate's wait | {seconds:.0} s | 60 s |"
         );
         println!("| most memory | {} MiB | |", self.process.memory_mib("VmHWM")?);
         Ok(())

@@ -145,9 +145,10 @@ impl Demo<'_> {
         let (mut by_name, mut by_domain) = (site.clone(), site);
         by_name["name"] = "shop".into();
         by_domain["fqdn"] = "www.shop.example.net".into();
+        let db = self.machine("db", DB, &page(ORDERS));
         json!({ "version": 1, "name": "shop", "parts": {
             "web": { "node": self.grid.nodes[0].id, "workloads": [entrance, self.machine("web", WEB, &web)] },
-            "db": { "node": self.grid.nodes[1].id, "workloads": [site_network(2), self.machine("db", DB, &page(ORDERS))] },
+            "db": { "node": self.grid.nodes[1].id, "workloads": [site_network(2), db] },
             "sites": { "node": self.grid.nodes[2].id, "workloads": [
                 site_network(3),
                 small_volume(),

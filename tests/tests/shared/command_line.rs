@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, thread};
+use tfgrid_client::wireguard::{key_text, new_secret, public_key};
 use tfgrid_tests::{GREETING, Grid, Person, answer, binary, free_port, page_deployment, page_of, text};
 
 const IMAGE_OF_THE_HELP: &str = "docker.io/library/nginx:1.27";
@@ -156,6 +157,30 @@ pub fn applications_go_on_where_they_stopped(grid: &mut Grid) -> Result<()> {
     user.threebot(&["wait", "shop"])?;
     user.threebot(&["cancel", "shop"])?;
     ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled application is listed");
+    Ok(())
+}
+
+pub fn a_network_is_made_and_grows(grid: &mut Grid) -> Result<()> {
+    let (user, node) = (&grid.user, grid.node.to_string());
+    let create = |more: &[&str]| {
+        let args = ["net", "create", "lan", "--subnet", "10.20.0.0/16", "--node", &node];
+        user.threebot(&[&args[..], more].concat())
+    };
+    let part = format!("node-{node}");
+    let made = create(&[])?;
+    ensure!(changes(&made)? == BTreeMap::from([(part.clone(), "create".to_owned())]), "{made}");
+    let again = create(&[])?;
+    ensure!(changes(&again)? == BTreeMap::from([(part.clone(), "keep".to_owned())]), "{again}");
+    let grown = create(&["--peer", &format!("laptop={}", key_text(&public_key(&new_secret())))])?;
+    ensure!(changes(&grown)? == BTreeMap::from([(part, "update".to_owned())]), "{grown}");
+
+    let networks = &user.threebot(&["net", "show"])?["networks"];
+    let lan = &networks[0];
+    ensure!(lan["network"] == "lan" && lan["range"] == "10.20.0.0/24", "{networks}");
+    ensure!(lan["node"] == grid.node && lan["peers"][0]["name"] == "laptop", "{networks}");
+    let other = ["net", "create", "lan", "--subnet", "10.30.0.0/16", "--node", &node];
+    ensure_refused(user, &other, "has the subnet 10.20.0.0/16")?;
+    user.threebot(&["cancel", "lan"])?;
     Ok(())
 }
 

@@ -223,6 +223,25 @@ pub fn messages_wait_for_whoever_is_away(grid: &mut Grid) -> Result<()> {
     listening.kill()
 }
 
+pub fn messages_find_a_twin_in_the_phone_book_alone(grid: &mut Grid) -> Result<()> {
+    let bots = Bots::new(grid, Ipv4Addr::LOCALHOST)?;
+    let (user, at) = (&grid.user, bots.at.to_string());
+    let to = |text| bots.to_receiver("send", text, &[]);
+    let listening = bots.listen(grid, &["--publish", &at])?;
+    let found = wait_for("the address on the chain", LIMIT, || {
+        let shown = user.threebot(&["twin", "show", &bots.receiver])?;
+        Ok((shown["addresses"] == json!([at])).then_some(()))
+    })
+    .and_then(|()| user.threebot(&to("found")))
+    .and_then(|_| listening.until("what was sent there", LIMIT, with_text("found")));
+    let hidden = grid.farmer.threebot(&["twin", "publish"])?;
+    found?;
+    ensure!(hidden["addresses"] == json!([]), "{hidden}");
+    let error = format!("{:#}", user.threebot(&to("lost")).err().context("a message is sent to nowhere")?);
+    ensure!(error.contains("it publishes no address on the chain"), "{error}");
+    listening.kill()
+}
+
 pub fn messages_are_answered_by_the_script_of_the_guide(grid: &mut Grid) -> Result<()> {
     let bots = Bots::new(grid, Ipv4Addr::LOCALHOST)?;
     let at = bots.at.to_string();

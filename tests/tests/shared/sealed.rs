@@ -27,8 +27,8 @@ const RECIPIENT: &str = "age1xkq8943ktzqdrth2x2ddlyfp8qu9rmfp528rka0fvhgd9ngkvf2
 /// The database of an engine's containerd, which is in memory.
 const IN_MEMORY: &str = "containerd-root";
 
-/// Regular files of the folder that hold the secret in some form. Images of pools are left out: their content is mounted,
-/// and what is removed there isn't overwritten.
+/// Regular files of the folder that hold the secret in some form. Images of pools are left out: their content is
+/// mounted, and what is removed there isn't overwritten.
 fn holders(folder: &Path, secret: &str, found: &mut Vec<PathBuf>) {
     // The engine's folders and files come and go.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -80,8 +80,8 @@ fn holding_processes(grid: &Grid, secret: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Fails if the secret is on the node's disk, in a log, or in a process's start, beyond the engine's folders of `machine`
-/// itself; and if it isn't there.
+/// Fails if the secret is on the node's disk, in a log, or in a process's start, beyond the engine's folders of
+/// `machine` itself; and if it isn't there.
 fn ensure_only_in(grid: &Grid, secret: &str, machine: Option<&str>) -> Result<()> {
     let run = grid.run();
     let mut found = holding_processes(grid, secret)?;

@@ -336,9 +336,9 @@ impl Rollout {
             let mut value = line.value();
             value["result"] = result.clone().unwrap_or_default();
             values.push(value);
-            let result = result.map_or_else(String::new, |result| {
-                format!("\n  {}", result_text(&result).replace('\n', "\n  "))
-            });
+            let result = result.map(|result| result_text(&result)).filter(|text| !text.is_empty());
+            let result =
+                result.map_or_else(String::new, |text| format!("\n  {}", text.replace('\n', "\n  ")));
             texts.push(format!("{}: {}{result}", line.part, line.place()));
         }
         let value = json!({ "application": self.application, "parts": values, "plan": self.plan.value() });
@@ -516,7 +516,7 @@ fn states(application: &Application, is_plain: bool) -> BTreeMap<String, State> 
     let state = |(name, part): (&String, &Part)| {
         let deployment = application.deployment(name, part);
         let deployment = if is_plain { deployment } else { deployment.with_texts_as_secrets() };
-        let (resources, public_ips) = (deployment.needs(), part.public_ips);
+        let (resources, public_ips) = (deployment.least_reservation(), part.public_ips);
         (name.clone(), State { deployment, resources, public_ips })
     };
     application.parts.iter().map(state).collect()

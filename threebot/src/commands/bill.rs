@@ -128,7 +128,8 @@ fn csv(bills: &[bill::Bill]) -> String {
     lines.join("\n")
 }
 
-const STYLE: &str = "body{font:11pt sans-serif;max-width:45em;margin:3em auto}table{width:100%;border-collapse:collapse}\
+const STYLE: &str = "body{font:11pt sans-serif;max-width:45em;margin:3em auto}\
+                     table{width:100%;border-collapse:collapse}\
                      th,td{padding:.3em .6em;border-bottom:1px solid #bbb;text-align:right}\
                      th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}\
                      tfoot{font-weight:bold}address{font-style:normal;margin:2em 0;white-space:pre-line}";

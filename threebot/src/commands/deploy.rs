@@ -88,14 +88,21 @@ Examples:
 pub struct Deploy {
     #[command(flatten)]
     pub wanted: Wanted,
+    #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
+    execution: Execution,
+}
+
+/// How a plan is carried out.
+#[derive(Args)]
+pub struct Execution {
     /// Check everything and show what it would cost, but send nothing
     #[arg(long)]
     dry_run: bool,
     /// Leave the other new parts of an application as they are if one doesn't come to run
     #[arg(long)]
     keep: bool,
-    #[command(flatten)]
-    device: DeviceFile,
     #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
@@ -201,12 +208,9 @@ impl Wanted {
     pub async fn dry_run(&self, global: &Global) -> Result<Answer> {
         let source = self.deployment.source()?;
         if source.is_application() {
-            let application = self.application(&source)?;
+            let (application, options) = (self.application(&source)?, self.options(&source)?);
             let session = Session::open(global).await?;
-            let rollout = self.rollout(&session, &source, application).await?;
-            let mut answer = dry_run(&session, &rollout.plan)?;
-            merge(&mut answer.value, rollout.planned());
-            return Ok(answer);
+            return unsent(&session, &Rollout::prepare(&session, application, &options).await?);
         }
         let reservation = self.deployment.reservation(&source)?;
         self.place.ensure_said()?;
@@ -239,11 +243,6 @@ impl Wanted {
             prune: self.prune,
             max_rate: self.max_price,
         })
-    }
-
-    async fn rollout(&self, session: &Session, source: &Source, application: Application) -> Result<Rollout> {
-        let options = self.options(source)?;
-        Rollout::prepare(session, application, &options).await
     }
 
     fn public_ips(&self, reservation: &Reservation) -> Result<u8> {
@@ -324,19 +323,22 @@ struct Planned<Call> {
 
 impl Deploy {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        if self.dry_run {
+        let Execution { dry_run, waiting, consent, .. } = &self.execution;
+        if *dry_run {
             return self.wanted.dry_run(global).await;
         }
         let source = self.wanted.deployment.source()?;
         if source.is_application() {
-            return self.roll_out(global, &source).await;
+            let (application, options) = (self.wanted.application(&source)?, self.wanted.options(&source)?);
+            let session = Session::open(global).await?;
+            return self.execution.roll_out(&session, application, &options).await;
         }
         let reservation = self.wanted.deployment.reservation(&source)?;
         self.wanted.place.ensure_said()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let Planned { node, plan, call } = self.wanted.plan(&session, reservation).await?;
-        let deposit = self.consent.ask_for(&session, &plan)?;
+        let deposit = consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
         let late = format!("contract {contract} isn't deployed yet; it stays open");
@@ -345,7 +347,7 @@ impl Deploy {
             told = self.until_it_runs(&session, node, contract, global.json).await?;
             Ok(())
         };
-        self.waiting.wait(&session, contract, &late, runs).await?;
+        waiting.wait(&session, contract, &late, runs).await?;
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
@@ -354,32 +356,6 @@ impl Deploy {
             rows.extend(contract::addresses_row(&answer.value));
             answer.text = format!("{}\n{}", rows.join("\n"), status::text(&status));
         }
-        Ok(answer)
-    }
-
-    /// All parts of an application of them.
-    async fn roll_out(&self, global: &Global, source: &Source) -> Result<Answer> {
-        let application = self.wanted.application(source)?;
-        let session = Session::open(global).await?;
-        let started = Instant::now();
-        let name = application.name.clone();
-        let mut rollout = self.wanted.rollout(&session, source, application).await?;
-        let deposit = if rollout.is_done() { None } else { self.consent.ask_for(&session, &rollout.plan)? };
-        let mut awaited = rollout.submit(&session, deposit).await?;
-        if !self.waiting.no_wait {
-            let waits = rollout.wait(&session, &mut awaited);
-            match tokio::time::timeout(self.waiting.timeout, waits).await {
-                Ok(Ok(Finished::AllRun)) => {}
-                Ok(Ok(Finished::Failed(error))) => {
-                    let undone = if self.keep { Vec::new() } else { rollout.undo(&session).await? };
-                    return Err(error.context(undone_text(&name, &undone)));
-                }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => bail!("{}", late(&name, &awaited, self.waiting.timeout)),
-            }
-        }
-        let mut answer = rollout.answer(&session).await?;
-        merge(&mut answer.value, json!({ "seconds": started.elapsed().as_secs_f64() }));
         Ok(answer)
     }
 
@@ -409,6 +385,47 @@ impl Deploy {
             status = by_node => Ok(status),
         }
     }
+}
+
+impl Execution {
+    /// All parts of an application.
+    pub async fn roll_out(
+        &self,
+        session: &Session,
+        application: Application,
+        options: &Options<'_>,
+    ) -> Result<Answer> {
+        let started = Instant::now();
+        let name = application.name.clone();
+        let mut rollout = Rollout::prepare(session, application, options).await?;
+        if self.dry_run {
+            return unsent(session, &rollout);
+        }
+        let deposit = if rollout.is_done() { None } else { self.consent.ask_for(session, &rollout.plan)? };
+        let mut awaited = rollout.submit(session, deposit).await?;
+        if !self.waiting.no_wait {
+            let waits = rollout.wait(session, &mut awaited);
+            match tokio::time::timeout(self.waiting.timeout, waits).await {
+                Ok(Ok(Finished::AllRun)) => {}
+                Ok(Ok(Finished::Failed(error))) => {
+                    let undone = if self.keep { Vec::new() } else { rollout.undo(session).await? };
+                    return Err(error.context(undone_text(&name, &undone)));
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => bail!("{}", late(&name, &awaited, self.waiting.timeout)),
+            }
+        }
+        let mut answer = rollout.answer(session).await?;
+        merge(&mut answer.value, json!({ "seconds": started.elapsed().as_secs_f64() }));
+        Ok(answer)
+    }
+}
+
+/// An application's plan that isn't carried out, as the answer.
+fn unsent(session: &Session, rollout: &Rollout) -> Result<Answer> {
+    let mut answer = dry_run(session, &rollout.plan)?;
+    merge(&mut answer.value, rollout.planned());
+    Ok(answer)
 }
 
 /// What a failed part leaves of the others.
@@ -463,7 +480,7 @@ impl Waiting {
                 let pending = Pending::read(&session.grid.finalized().await?, contract).await?;
                 let until = pending.map_or_else(String::new, |pending| format!("; {}", pending.text()));
                 bail!(
-                    "after {}: {late}{until}; see `threebot show {contract}`",
+                    "after {}: {late}{until}; `threebot status {contract}` asks the node why",
                     stretch(self.timeout.as_secs())
                 )
             }

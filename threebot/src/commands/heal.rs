@@ -5,8 +5,8 @@ use crate::{
     cli::Global,
     device::DeviceFile,
     heal::{
-        Chain, Healer, Hold, Journal, Message, Metrics, Move, Order, Policy, Step, Teller, Volumes,
-        policy_schema, serve,
+        Chain, Healer, Hold, Journal, Mandate, Message, Metrics, Move, Order, Step, Teller, Volumes,
+        mandate_schema, serve,
     },
     output::{Answer, counted, message},
     sealing::Identity,
@@ -30,15 +30,15 @@ const SHOWN: usize = 20;
 
 /// Move what a dead node took to another node, as your owner's bot
 ///
-/// Runs until it is stopped. What it may do is in its owner's policy (docs/BOT.md), and within the owner's limits.
+/// Runs until it is stopped. What it may do is in its owner's mandate (docs/BOT.md), and within the owner's limits.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "\
 Examples:
-  threebot heal --policy heal.yaml --state bot --dry-run   what it would do
-  threebot heal --policy heal.yaml --state bot             do it, from now on
+  threebot heal --mandate heal.yaml --state bot --dry-run   what it would do
+  threebot heal --mandate heal.yaml --state bot             do it, from now on
   threebot heal status --state bot                         what it did, and why
 
 The owner lets the bot in first: `threebot bot add ADDRESS --rate 0.5`."
@@ -46,9 +46,9 @@ The owner lets the bot in first: `threebot bot add ADDRESS --rate 0.5`."
 pub struct Heal {
     #[command(subcommand)]
     command: Option<HealCommand>,
-    /// The policy: YAML or JSON
+    /// The mandate: YAML or JSON
     #[arg(long, value_name = "FILE", required = true)]
-    policy: Option<PathBuf>,
+    mandate: Option<PathBuf>,
     /// Folder of the bot's journal
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", required = true)]
     state: Option<PathBuf>,
@@ -75,7 +75,7 @@ enum HealCommand {
         #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
         state: PathBuf,
     },
-    /// Print the JSON Schema of policies
+    /// Print the JSON Schema of mandates
     Schema,
 }
 
@@ -84,7 +84,7 @@ impl Heal {
         match self.command {
             Some(HealCommand::Status { state }) => status(&Journal::look(&state)?),
             Some(HealCommand::Schema) => {
-                let schema = policy_schema();
+                let schema = mandate_schema();
                 let text = serde_json::to_string_pretty(&schema).context("can't print the schema")?;
                 Ok(Answer::new(text, json!(schema)))
             }
@@ -93,35 +93,36 @@ impl Heal {
     }
 
     async fn heal(self, global: &Global) -> Result<Answer> {
-        let policy = Policy::read(&self.policy.context("there is no --policy")?)?;
+        let mandate = Mandate::read(&self.mandate.context("there is no --mandate")?)?;
         let state = self.state.context("there is no --state")?;
         let stored = read_key(global)?;
         let is_public = !global.allow_development_key && stored.is_development_key()?;
         let urls: Vec<String> = [global.chain.clone()].into_iter().chain(self.or_chains).collect();
         let (key, seal_key) = ((stored.pair().clone(), is_public), self.identity.read()?);
-        let snapshots = match &policy.snapshots {
+        let snapshots = match &mandate.snapshots {
             Some(schedule) => {
                 let identity =
                     seal_key.clone().context("snapshots are opened with the bot's key: give --identity")?;
                 let device = self.device.read()?;
-                Some(Volumes::new(schedule, urls.clone(), policy.twin, device, identity, global.json)?)
+                Some(Volumes::new(schedule, urls.clone(), mandate.twin, device, identity, global.json)?)
             }
             None => None,
         };
-        let mut chain = Chain::new(urls, key, seal_key, &policy)?;
+        let mut chain = Chain::new(urls, key, seal_key, &mandate)?;
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         if self.dry_run {
             let scratch = tempfile::tempdir().context("can't create a temporary folder")?;
             let journal = Journal::copied(&state, scratch.path())?;
-            let mut healer = Healer::new(policy, journal, Teller::new(None, global.json), metrics, snapshots);
+            let mut healer =
+                Healer::new(mandate, journal, Teller::new(None, global.json), metrics, snapshots);
             chain.connect(&healer.journal).await?;
             let (orders, holds) = healer.plan(&mut chain).await?;
             return Ok(planned(&orders, &holds));
         }
         let journal = Journal::open(&state)?;
-        let teller = Teller::new(policy.webhook.clone(), global.json);
-        let healer = Healer::new(policy, journal, teller, metrics.clone(), snapshots);
+        let teller = Teller::new(mandate.webhook.clone(), global.json);
+        let healer = Healer::new(mandate, journal, teller, metrics.clone(), snapshots);
         let serving = async {
             match self.metrics {
                 Some(address) => serve(address, registry).await,
@@ -242,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_needs_a_policy_and_a_folder() {
-        let heal = parse("threebot heal --policy a --state b --or-chain ws://c --or-chain ws://d").unwrap();
+    fn a_bot_needs_a_mandate_and_a_folder() {
+        let heal = parse("threebot heal --mandate a --state b --or-chain ws://c --or-chain ws://d").unwrap();
         assert!(heal.command.is_none() && heal.or_chains.len() == 2 && !heal.dry_run);
         assert!(parse("threebot heal").is_err());
         let status = parse("threebot heal status --state b").unwrap();

@@ -31,6 +31,7 @@ pub mod man;
 pub mod msg;
 pub mod name;
 pub mod net;
+pub mod net_create;
 pub mod node;
 pub mod nodes;
 pub mod oracle;

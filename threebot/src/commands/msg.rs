@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot msg`
 
+use super::twin::{publish, publishable};
 use crate::{
     cli::Global,
     device::{DeviceFile, config_folder},
@@ -26,7 +27,6 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::{
-    GridClient,
     peer::{
         Device,
         msg::{MAX_LIFE, MessageId, TwinMessage},
@@ -77,7 +77,7 @@ pub struct Sent {
     /// A file that goes with it, 16 MiB at most
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// IP addresses with ports at which the receiver listens
+    /// IP addresses with ports at which the receiver listens; without them and a contact, those that it publishes
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     at: Vec<SocketAddr>,
     /// How long to try, such as 90s or 10m
@@ -130,6 +130,7 @@ With --json, each line on stdout is an object, and a line on stdin answers:
   {\"send\": {\"to\": 7, \"text\": …}}
 
 Examples:
+  threebot msg listen --allow 7,8 --publish 192.0.2.9:9618
   threebot msg listen --allow 7,8 --relay https://relay.example.org
   threebot msg listen --json --ack --anyone")]
 pub struct Listen {
@@ -137,6 +138,16 @@ pub struct Listen {
     speaker: Speaker,
     #[command(flatten)]
     listening: Listening,
+    /// Publish where others reach this program, in place of what the chain says: IP addresses with ports, and URLs of
+    /// relays. Your twin's own key signs it
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        value_delimiter = ',',
+        value_parser = parse_address,
+        conflicts_with = "twin"
+    )]
+    publish: Vec<String>,
     /// Twins that may write
     #[arg(long, value_name = "TWINS", value_delimiter = ',', value_parser = parse_id::<TwinId>)]
     allow: Vec<TwinId>,
@@ -151,7 +162,8 @@ pub struct Listen {
 
 /// Remember where the bot of another twin is, or forget it
 ///
-/// The chain has the keys of all twins, by which a bot proves whose it is, and no addresses.
+/// It is dialled there, and not where its twin publishes that it is. The chain has the keys of all twins, by which a bot
+/// proves whose it is.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -196,26 +208,27 @@ impl Msg {
 struct Known {
     twin: TwinId,
     device: Device,
-    grid: GridClient,
+    session: Session,
 }
 
 impl Speaker {
     async fn known(&self, global: &Global) -> Result<Known> {
         let device = self.device.read()?;
-        let (twin, grid) = if let Some(twin) = self.twin {
-            (twin, Session::anonymous(global).await?.grid)
+        let (twin, session) = if let Some(twin) = self.twin {
+            (twin, Session::anonymous(global).await?)
         } else {
             let session = Session::open(global).await?;
-            (session.twin(&session.grid.finalized().await?).await?, session.grid)
+            let twin = session.twin(&session.grid.finalized().await?).await?;
+            (twin, session)
         };
-        let record = grid.finalized().await?.twin(twin).await?;
+        let record = session.grid.finalized().await?.twin(twin).await?;
         let keys = record.with_context(|| format!("no twin has the id {twin}"))?.peer_keys.0;
         if !keys.contains(&device.public()) {
             bail!(
                 "this device isn't one of twin {twin}: add it with `threebot device add` and the owner's key"
             );
         }
-        Ok(Known { twin, device, grid })
+        Ok(Known { twin, device, session })
     }
 
     fn folder(&self, twin: TwinId) -> Result<PathBuf> {
@@ -261,7 +274,7 @@ impl Sent {
     /// The sender, once it is sure that the receiver is a twin.
     async fn known(&self, global: &Global) -> Result<Known> {
         let known = self.speaker.known(global).await?;
-        let receiver = known.grid.finalized().await?.twin(self.to).await?;
+        let receiver = known.session.grid.finalized().await?.twin(self.to).await?;
         receiver.with_context(|| format!("no twin has the id {}", self.to))?;
         Ok(known)
     }
@@ -272,13 +285,13 @@ impl Sent {
 
     /// Tries until the message is in its receiver's mailbox; returns the answer to a request.
     async fn deliver(&self, global: &Global, known: Known, message: &TwinMessage) -> Result<Option<String>> {
-        let at = self.speaker.ways.to(self.to, &self.at)?;
+        let book = Book::new(global.chain.clone(), known.session.grid);
+        let at = self.speaker.ways.to(self.to, &self.at, &book).await?;
         if at.is_empty() {
             return Err(SendError::NoAddress(self.to).into());
         }
         let until = Instant::now() + self.within;
-        let (endpoint, book) =
-            (dialling(&known.device, &at).await?, Book::new(global.chain.clone(), known.grid));
+        let endpoint = dialling(&known.device, &at).await?;
         let sender = Sender { endpoint: &endpoint, book: &book };
         let mut failures = 0;
         let sent = loop {
@@ -309,7 +322,8 @@ impl Listen {
         if self.ack && !global.json {
             bail!("--ack is for scripts: it needs --json");
         }
-        let Known { twin, device, grid } = self.speaker.known(global).await?;
+        let published = publishable(&self.publish)?;
+        let Known { twin, device, session } = self.speaker.known(global).await?;
         let folder = self.speaker.folder(twin)?;
         let allowed =
             if self.anyone { Allowed::Anyone } else { Allowed::Twins(self.allow.iter().copied().collect()) };
@@ -319,8 +333,13 @@ impl Listen {
             warn("nobody may write: name twins with --allow, or take messages of --anyone", global.json);
         }
         let mut reader = reader(&folder, twin, global.json, self.ack)?;
-        let endpoint = listening(&device, self.listening.bind, &self.speaker.ways.relay).await?;
-        let book = Arc::new(Book::new(global.chain.clone(), grid));
+        let relays = [&self.speaker.ways.relay[..], &published.relays].concat();
+        let endpoint = listening(&device, self.listening.bind, &relays).await?;
+        if !published.is_empty() {
+            publish(&session, &published).await?;
+            note(&format!("the chain says that twin {twin} is reached at {published}"), global.json);
+        }
+        let book = Arc::new(Book::new(global.chain.clone(), session.grid));
         let listens = endpoint.bound_sockets().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         note(&format!("twin {twin} listens at {listens}"), global.json);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot net`
 
+use super::net_create::Create;
 use crate::{
     application::state_of,
     cli::Global,
@@ -40,6 +41,7 @@ const TRY_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub enum Net {
+    Create(Create),
     Join(Join),
     Show(Show),
 }
@@ -47,6 +49,7 @@ pub enum Net {
 impl Net {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
+            Self::Create(command) => command.run(global).await,
             Self::Join(command) => command.run(global).await,
             Self::Show(command) => command.run(global).await,
         }
@@ -99,6 +102,8 @@ struct Part {
     contract: ContractId,
     node: NodeId,
     name: String,
+    /// Whether `threebot net create` has made it, and can add to it.
+    is_made: bool,
     network: Network,
     /// The peers with their addresses.
     peers: Vec<(NetworkPeer, Ipv4Addr)>,
@@ -129,7 +134,9 @@ fn parts_of(contract: ContractId, node: NodeId, deployment: &Deployment) -> Vec<
             Some((peer.clone(), ip))
         };
         let peers = network.peers.iter().filter_map(peer).collect();
-        Part { contract, node, name: name.to_owned(), network: network.clone(), peers }
+        let is_made = deployment.workloads.len() == 1
+            && deployment.application.as_ref().is_some_and(|application| application.name == name);
+        Part { contract, node, name: name.to_owned(), is_made, network: network.clone(), peers }
     };
     deployment.networks().map(part).collect()
 }
@@ -224,13 +231,18 @@ impl Join {
 
     /// What is to be added to the deployment of a contract.
     fn to_add(&self, part: &Part, key: &[u8; 32]) -> String {
+        let Part { contract, node, name, network, .. } = part;
+        let (peer, key) = (self.peer.as_deref().unwrap_or("laptop"), key_text(key));
+        let lacks = format!("the network {name} has no peer with the key of this computer");
+        if part.is_made {
+            let subnet = network.subnet;
+            return format!(
+                "{lacks}. Add it:\n\n  threebot net create {name} --subnet {subnet} --node {node} --peer {peer}={key}\n"
+            );
+        }
         format!(
-            "the network {0} has no peer with the key of this computer. Add to it in the deployment of contract {1}, \
-             and run `threebot update {1} -f FILE`:\n\n  peers:\n    - {{ name: {2}, public_key: {3} }}\n",
-            part.name,
-            part.contract,
-            self.peer.as_deref().unwrap_or("laptop"),
-            key_text(key)
+            "{lacks}. Add to it in the deployment of contract {contract}, and run `threebot update {contract} -f \
+             FILE`:\n\n  peers:\n    - {{ name: {peer}, public_key: {key} }}\n"
         )
     }
 }
@@ -311,7 +323,7 @@ fn table(parts: &[Part]) -> String {
         format!("{name:<20}  {contract:>8}  {node:>8}  {range:<18}  {subnet}")
     };
     let mut rows = vec![row("NETWORK", "CONTRACT", "NODE", "RANGE", "OF")];
-    for Part { contract, node, name, network, peers } in parts {
+    for Part { contract, node, name, network, peers, .. } in parts {
         let (range, subnet) = (network.range().to_string(), network.subnet.to_string());
         rows.push(row(name, &contract.to_string(), &node.to_string(), &range, &subnet));
         rows.extend(peers.iter().map(|(peer, ip)| format!("  peer {} at {ip}", peer.name)));
@@ -319,8 +331,11 @@ fn table(parts: &[Part]) -> String {
     rows.join("\n")
 }
 
-fn value(Part { contract, node, name, network, peers }: &Part) -> Value {
-    let peer = |(peer, ip): &(NetworkPeer, Ipv4Addr)| json!({ "name": peer.name, "public_key": key_text(&peer.public_key), "ip": ip });
+fn value(Part { contract, node, name, network, peers, .. }: &Part) -> Value {
+    let peer = |(peer, ip): &(NetworkPeer, Ipv4Addr)| {
+        let public_key = key_text(&peer.public_key);
+        json!({ "name": peer.name, "public_key": public_key, "ip": ip })
+    };
     json!({
         "network": name,
         "subnet": network.subnet.to_string(),
@@ -371,6 +386,11 @@ mod tests {
         let line = format!("    - {{ name: phone, public_key: {} }}\n", key_text(&[3; 32]));
         assert!(add.contains(&line) && add.contains("threebot update 7"), "{add}");
         assert!(add.contains("1 of your contracts can't be read"), "{add}");
+        let made = [Part { is_made: true, ..part(7, 1) }];
+        let add = join(&[]).found(&made, &[3; 32], &[]).err().unwrap().to_string();
+        let create =
+            format!("net create site --subnet 10.20.0.0/16 --node 3 --peer laptop={}", key_text(&[3; 32]));
+        assert!(add.contains(&create), "{add}");
         let none = error(&["--contract", "12"], 1);
         assert!(none.contains("no contract of yours has the network \"site\""), "{none}");
     }

@@ -11,6 +11,7 @@ use crate::{
     consent::Consent,
     device::DeviceFile,
     foreseen::{Foreseen, Purse},
+    msg::parse_address,
     output::Answer,
     session::Session,
     time::stretch,
@@ -21,8 +22,8 @@ use serde_json::json;
 use tfgrid_client::{
     AccountId32, GridAt,
     api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
-    peer::Device,
-    primitives::{PublicKey, TwinId},
+    peer::{Device, PeerAddresses},
+    primitives::{PublicKey, TwinId, report::MAX_PEER_ADDRESSES_BYTES},
     sealing::Recipient,
     units::{format_tft, parse_id},
 };
@@ -50,6 +51,19 @@ Examples:
   threebot twin update --devices 3d40…,d759…    these two and no other
   threebot twin update --no-seal-key            seal to nodes alone from now on")]
     Update(NewKeys),
+    /// Publish where bots of your twin are reached, in place of what the chain says; without an address, nowhere
+    ///
+    /// `threebot msg send` of others finds them there. Everybody sees it. The deposit is 0.001 TFT a byte.
+    #[command(after_help = "\
+Examples:
+  threebot twin publish 192.0.2.9:9618
+  threebot twin publish https://relay.example.org    a relay at which they are
+  threebot twin publish                              say nothing any more")]
+    Publish {
+        /// IP addresses with ports, and URLs of relays
+        #[arg(value_name = "ADDRESS", value_parser = parse_address)]
+        at: Vec<String>,
+    },
     /// Offer your twin, with all that it owns, to an account that has none
     Offer {
         /// The account, SS58
@@ -136,6 +150,10 @@ impl Twin {
                 show(&at, twin.with_context(|| format!("the account {account} has no twin"))?).await
             }
             Self::Update(keys) => update(&Session::open(global).await?, keys).await,
+            Self::Publish { at } => {
+                let addresses = publishable(&at)?;
+                set_addresses(&Session::open(global).await?, &addresses).await
+            }
             Self::Offer { to, consent } => offer(&Session::open(global).await?, to, &consent).await,
             Self::Accept { twin } => accept(&Session::open(global).await?, twin).await,
             Self::SealKey { recipient } => set_seal_key(&Session::open(global).await?, &recipient).await,
@@ -182,6 +200,42 @@ async fn update(session: &Session, keys: NewKeys) -> Result<Answer> {
     show(&session.grid.finalized().await?, twin).await
 }
 
+/// The addresses, if the chain takes so many.
+pub fn publishable(at: &[String]) -> Result<PeerAddresses> {
+    let addresses = PeerAddresses::parse(at.join(" ").as_bytes());
+    let text = addresses.to_string();
+    ensure!(
+        PeerAddresses::parse(text.as_bytes()) == addresses,
+        "a twin publishes {MAX_PEER_ADDRESSES_BYTES} bytes of addresses at most: leave some out"
+    );
+    Ok(addresses)
+}
+
+/// Lets the chain say that bots of the caller's twin are reached there, unless it does; returns the twin.
+pub async fn publish(session: &Session, addresses: &PeerAddresses) -> Result<TwinId> {
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    if at.twin_addresses(twin).await? != *addresses {
+        let text = BoundedVec(addresses.to_string().into_bytes());
+        session.submit("twin publish", &api::transactions().twins().set_peer_addresses(text)).await?;
+    }
+    Ok(twin)
+}
+
+async fn set_addresses(session: &Session, addresses: &PeerAddresses) -> Result<Answer> {
+    let twin = publish(session, addresses).await?;
+    let text = if addresses.is_empty() {
+        format!("the chain doesn't say where twin {twin} is reached")
+    } else {
+        format!("the chain says that twin {twin} is reached at {addresses}")
+    };
+    Ok(Answer::new(text, json!({ "twin": twin, "addresses": words(addresses) })))
+}
+
+fn words(addresses: &PeerAddresses) -> Vec<String> {
+    addresses.to_string().split_whitespace().map(Into::into).collect()
+}
+
 async fn offer(session: &Session, to: AccountId32, consent: &Consent) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     let twin = session.twin(&at).await?;
@@ -209,12 +263,19 @@ async fn show(at: &GridAt, twin: TwinId) -> Result<Answer> {
     let devices: Vec<String> = record.peer_keys.0.iter().map(hex::encode).collect();
     let seal_key = record.encryption_key.map(|key| Recipient::new(&key)).transpose()?;
     let seal_key = seal_key.map(|key| key.to_string());
+    let addresses = words(&at.twin_addresses(twin).await?);
     let text = format!(
-        "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}\ndevices  {}\nsealed   {}",
+        "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}\ndevices  {}\nreached  {}\n\
+         sealed   {}",
         format_tft(free),
         format_tft(payer.credit),
         lasts.map_or(String::new(), |seconds| format!(", lasts {} at the present price", stretch(seconds))),
         if devices.is_empty() { "none".into() } else { devices.join("\n         ") },
+        if addresses.is_empty() {
+            "the chain doesn't say where".into()
+        } else {
+            addresses.join("\n         ")
+        },
         seal_key
             .as_ref()
             .map_or("to nodes alone: it has no key of its own".into(), |key| format!("to {key}, too")),
@@ -228,6 +289,7 @@ async fn show(at: &GridAt, twin: TwinId) -> Result<Answer> {
         "exhausted": payer.exhausted,
         "funded_seconds": lasts,
         "devices": devices,
+        "addresses": addresses,
         "seal_key": seal_key,
     });
     Ok(Answer::new(text, value))
@@ -259,6 +321,17 @@ mod tests {
         for wrong in ["", "--devices abc", &format!("{two} --no-devices")] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn more_addresses_than_the_chain_takes_are_refused() {
+        let at = |count: u16| (1..=count).map(|port| format!("192.0.2.9:{port}")).collect::<Vec<_>>();
+        let few = ["192.0.2.9:9618", "https://relay.example.org"].map(String::from);
+        let addresses = publishable(&few).unwrap();
+        assert_eq!(words(&addresses), ["https://relay.example.org/", "192.0.2.9:9618"]);
+        assert!(publishable(&[]).unwrap().is_empty());
+        let error = publishable(&at(30)).unwrap_err().to_string();
+        assert!(error.contains("256 bytes of addresses at most"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Job, Jobs, Journal, Memory, Message, Metrics, Move, Order, Policy, Release, Seen,
+    Decision, Hold, Job, Jobs, Journal, Mandate, Memory, Message, Metrics, Move, Order, Release, Seen,
     Snapshots, Step, Teller, Times, Wanted,
     decide::{Next, awaiting, decide, next, outcome},
 };
@@ -34,13 +34,13 @@ pub trait World {
     /// Reads the owner's contracts at a finalized head, and keeps a copy of each body that is new.
     async fn look(&mut self, journal: &mut Journal) -> Result<Seen>;
 
-    /// Finds nodes within the policy, and makes the bodies for them; says what there is no node for.
+    /// Finds nodes within the mandate, and makes the bodies for them; says what there is no node for.
     async fn prepare(
         &mut self,
         wanted: Vec<Wanted>,
         seen: &Seen,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<(Vec<Order>, Vec<Hold>)>;
 
     /// Submits these moves, each of which is carried out wholly or not at all, and waits until they are final.
@@ -64,11 +64,11 @@ pub enum Submitted {
 
 /// A bot at work.
 pub struct Healer<S> {
-    pub policy: Policy,
+    pub mandate: Mandate,
     pub journal: Journal,
     teller: Teller,
     metrics: Metrics,
-    /// Snapshots, where the policy has them.
+    /// Snapshots, where the mandate has them.
     jobs: Option<Jobs<S>>,
     snapshots_read: Option<UnixSeconds>,
     /// Of moves that failed: a node that dies while a snapshot is taken delays no move.
@@ -105,7 +105,7 @@ impl Pauses {
 
 impl<S: Snapshots> Healer<S> {
     pub fn new(
-        policy: Policy,
+        mandate: Mandate,
         journal: Journal,
         teller: Teller,
         metrics: Metrics,
@@ -113,7 +113,7 @@ impl<S: Snapshots> Healer<S> {
     ) -> Self {
         let jobs = snapshots.map(Jobs::new);
         let (moves, data) = (Pauses::default(), Pauses::default());
-        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, moves, data }
+        Self { mandate, journal, teller, metrics, jobs, snapshots_read: None, moves, data }
     }
 
     /// What a round would move now, and what it wouldn't.
@@ -121,7 +121,7 @@ impl<S: Snapshots> Healer<S> {
         let seen = world.look(&mut self.journal).await?;
         self.read_snapshots(seen.now).await?;
         let (mut wanted, mut holds) = (Vec::new(), Vec::new());
-        for decision in decide(&seen, &self.policy, &self.journal.memory) {
+        for decision in decide(&seen, &self.mandate, &self.journal.memory) {
             match decision {
                 Decision::Move(it) => wanted.push(it),
                 Decision::Hold(hold) => holds.push(hold),
@@ -131,7 +131,7 @@ impl<S: Snapshots> Healer<S> {
         if wanted.is_empty() {
             return Ok((Vec::new(), holds));
         }
-        let (orders, more) = world.prepare(wanted, &seen, &self.journal, &self.policy).await?;
+        let (orders, more) = world.prepare(wanted, &seen, &self.journal, &self.mandate).await?;
         holds.extend(more);
         Ok((orders, holds))
     }
@@ -145,7 +145,7 @@ impl<S: Snapshots> Healer<S> {
         self.follow(&seen)?;
         let (mut wanted, mut held, mut names) = (Vec::new(), BTreeSet::new(), Vec::new());
         let mut due = BTreeSet::new();
-        for decision in decide(&seen, &self.policy, &self.journal.memory) {
+        for decision in decide(&seen, &self.mandate, &self.journal.memory) {
             match decision {
                 Decision::Move(it) => {
                     held.insert(it.contract);
@@ -200,8 +200,8 @@ impl<S: Snapshots> Healer<S> {
                 Next::Updated { new } => {
                     self.reach(it, Step::Done { new }, seen.now)?;
                     let text = format!(
-                        "contract {new} was updated before it had the last snapshot of contract {old}, and keeps what it \
-                         has: `threebot restore` puts the snapshot in its place"
+                        "contract {new} was updated before it had the last snapshot of contract {old}, and keeps what \
+                         it has: `threebot restore` puts the snapshot in its place"
                     );
                     self.tell(seen.now, "empty", Some(new), text)?;
                 }
@@ -216,7 +216,7 @@ impl<S: Snapshots> Healer<S> {
                 }
             }
         }
-        for job in awaiting(seen, &self.policy, &self.journal.memory) {
+        for job in awaiting(seen, &self.mandate, &self.journal.memory) {
             self.start(job, seen.now);
         }
         Ok(())
@@ -231,9 +231,9 @@ impl<S: Snapshots> Healer<S> {
         }
     }
 
-    /// The policy's commands for a snapshot that is taken.
+    /// The mandate's commands for a snapshot that is taken.
     fn around(&self, job: Job) -> Option<Around> {
-        let (Job::Take(contract), Some(schedule)) = (job, &self.policy.snapshots) else { return None };
+        let (Job::Take(contract), Some(schedule)) = (job, &self.mandate.snapshots) else { return None };
         let memory = &self.journal.memory;
         let part = memory.copies.get(&contract)?.part.as_ref();
         schedule.around(part, &memory.line_of(contract))
@@ -338,7 +338,7 @@ impl<S: Snapshots> Healer<S> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let (orders, holds) = world.prepare(wanted, seen, &self.journal, &self.policy).await?;
+        let (orders, holds) = world.prepare(wanted, seen, &self.journal, &self.mandate).await?;
         for hold in holds {
             self.moves.put_off(hold.contract, seen.now);
             self.hold(hold, seen)?;
@@ -429,12 +429,12 @@ impl<S: Snapshots> Healer<S> {
         Ok(())
     }
 
-    /// Warns once a day while the credit lasts shorter than the policy wants.
+    /// Warns once a day while the credit lasts shorter than the mandate wants.
     fn warn(&mut self, seen: &Seen) -> Result<()> {
-        let least = u64::from(self.policy.warn_days).saturating_mul(DAY);
+        let least = u64::from(self.mandate.warn_days).saturating_mul(DAY);
         let Some(lasts) = seen.lasts.filter(|lasts| *lasts < least) else { return Ok(()) };
         if self.journal.is_news("funds".into(), &(seen.now / DAY).to_string())? {
-            let text = format!("the credit of twin {} lasts {} only", self.policy.twin, stretch(lasts));
+            let text = format!("the credit of twin {} lasts {} only", self.mandate.twin, stretch(lasts));
             self.tell(seen.now, "funds", None, text)?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! The chain itself, followed at one of several endpoints, and acted on by the bot's key for its owner.
 
 use super::{
-    Hold, Journal, Kept, Open, Order, PartName, Phase, Policy, Release, Seen, Wanted,
+    Hold, Journal, Kept, Mandate, Open, Order, PartName, Phase, Release, Seen, Wanted,
     act::{Submitted, World},
     decide::{contract_of_name, name_for, rules_for, shunned, too_dear},
 };
@@ -41,6 +41,7 @@ use tfgrid_client::{
     },
     deployment::{Application, Deployment, MAX_BODY_BYTES, Replaces, Secrets},
     error::SubmitError,
+    grid_at::SealKeys,
     primitives::{
         Body, ContractId, NodeId, TwinId,
         net::Subnet as Range,
@@ -93,16 +94,16 @@ struct Link {
 }
 
 impl Chain {
-    /// Reads the files that the policy names.
+    /// Reads the files that the mandate names.
     pub fn new(
         urls: Vec<String>,
         (key, is_public_key): (Keypair, bool),
         seal_key: Option<SealKey>,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<Self> {
         let read = |file: &PathBuf| Source::read(file)?.application();
-        let files = policy.applications.iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { urls, turn: 0, key, is_public_key, seal_key, twin: policy.twin, files, link: None })
+        let files = mandate.applications.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { urls, turn: 0, key, is_public_key, seal_key, twin: mandate.twin, files, link: None })
     }
 
     /// Waits until it is time to look, or something of the owner's has changed.
@@ -223,28 +224,21 @@ impl Chain {
         seen: &mut Seen,
         market: &mut Market,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<Order> {
         let contract = wanted.contract;
         let kept = journal.memory.copies.get(&contract).context("there is no copy of it")?;
         let (body, key) = (journal.body(contract)?, self.seal_key.as_ref());
         let deployment = Deployment::parse(&clear(&body, key)?)?;
-        let (application, name, held) = rules_for(kept, policy, &self.files, seen, &journal.memory);
+        let (application, name, held) = rules_for(kept, mandate, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
         let features = deployment.features();
-        let mut shunned = shunned(kept, &journal.memory);
-        let (to, keys) = loop {
+        let best = |market: &Market| -> Result<NodeId> {
             let ask = Ask { name: &name, part, resources: kept.resources, features };
-            let nodes = market.without(&shunned, |market| place(&application, &[ask], &held, market))?;
-            let to = *nodes.get(&name).context("no node was found")?;
-            let keys = at.seal_keys(to, self.twin).await?;
-            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
-            if Recipient::new(&keys.node).is_ok() {
-                break (to, keys);
-            }
-            // Nothing can be sealed to it, however cheap it is.
-            shunned.insert(to);
+            let nodes = place(&application, &[ask], &held, market)?;
+            nodes.get(&name).copied().context("no node was found")
         };
+        let (to, keys) = self.sealable(at, market, shunned(kept, &journal.memory), best).await?;
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
@@ -256,7 +250,7 @@ impl Chain {
             Release::Name => at.quote_name().await?.context("names have no price")?,
         };
         let all = seen.rate.saturating_add(name_rate.into());
-        if let Some(refusal) = too_dear(policy, rate, before, all) {
+        if let Some(refusal) = too_dear(mandate, rate, before, all) {
             bail!(refusal);
         }
         let recipients = keys.recipients().context("can't seal the body")?;
@@ -277,6 +271,26 @@ impl Chain {
             rate,
             name_rate,
         })
+    }
+
+    /// The best node to which a body can be sealed, with the keys that are to open it there.
+    async fn sealable(
+        &self,
+        at: &GridAt,
+        market: &mut Market,
+        mut shunned: BTreeSet<NodeId>,
+        best: impl Fn(&Market) -> Result<NodeId>,
+    ) -> Result<(NodeId, SealKeys)> {
+        loop {
+            let to = market.without(&shunned, &best)?;
+            let keys = at.seal_keys(to, self.twin).await?;
+            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
+            if Recipient::new(&keys.node).is_ok() {
+                return Ok((to, keys));
+            }
+            // Nothing can be sealed to it, however cheap it is.
+            shunned.insert(to);
+        }
     }
 
     /// Whether somebody else has the name for a closed contract, and no other bot of the owner's acts on it.
@@ -334,7 +348,7 @@ impl World for Chain {
         wanted: Vec<Wanted>,
         seen: &Seen,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<(Vec<Order>, Vec<Hold>)> {
         let at = self.link()?.grid.finalized().await?;
         let own = at.contracts_of_twin(self.twin).await?;
@@ -343,11 +357,11 @@ impl World for Chain {
         let mut market = Market::read(&at, &own, wanted.iter().any(has_ips)).await?;
         // Beyond it, each try would cost the bot a fee.
         let limit = at.owner_limits(self.twin).await?.max_usd_rate;
-        let policy = &Policy { max_rate: policy.max_rate.min(limit), ..policy.clone() };
+        let mandate = &Mandate { max_rate: mandate.max_rate.min(limit), ..mandate.clone() };
         let (mut orders, mut holds, mut seen) = (Vec::new(), Vec::new(), seen.clone());
         for it in wanted {
             let (contract, why) = (it.contract, it.why.clone());
-            match self.order(&at, it, &mut seen, &mut market, journal, policy).await {
+            match self.order(&at, it, &mut seen, &mut market, journal, mandate).await {
                 Ok(order) => orders.push(order),
                 Err(error) if error.is::<Error>() => return Err(error),
                 Err(error) => {
@@ -388,8 +402,8 @@ fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
     api::transactions().proxy().proxy(MultiAddress::Id(owner), Some(ProxyType::Deploy), call)
 }
 
-/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries out
-/// one: the others' first call fails.
+/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries
+/// out one: the others' first call fails.
 fn calls(order: &Order) -> Vec<RuntimeCall> {
     let Order { wanted, to, body, networks, resources, public_ips, rate, name_rate, .. } = order;
     let first = match wanted.release {

@@ -141,7 +141,7 @@ impl Volumes {
         identity: SealKey,
         is_json: bool,
     ) -> Result<Self> {
-        let place = schedule.place.parse().context("snapshots.place of the policy")?;
+        let place = schedule.place.parse().context("snapshots.place of the mandate")?;
         Ok(Self { urls, twin, device, place, keep: schedule.keep, identity, is_json })
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is to be done, from finalized state, policy and journal. Pure.
+//! What is to be done, from finalized state, mandate and journal. Pure.
 //!
 //! Nothing is done twice: a contract that is open is cancelled in the same batch that creates the new one, so the
 //! batch of a second bot fails. Where the chain has closed it already, the batch takes the name `heal-ID` on the
 //! gateways, which only one batch gets, and which stays until nobody acts on this closing any more.
 
-use super::{Job, Kept, Memory, Move, Policy, Step};
+use super::{Job, Kept, Mandate, Memory, Move, Step};
 use crate::time::stretch;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,14 +149,14 @@ pub struct Order {
 }
 
 /// What is to be done now.
-pub fn decide(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Decision> {
+pub fn decide(seen: &Seen, mandate: &Mandate, memory: &Memory) -> Vec<Decision> {
     let mut decisions = Vec::new();
     for kept in memory.copies.values() {
         let moved = memory.moves.get(&kept.contract);
         decisions.extend(match (seen.open.get(&kept.contract), seen.closed.get(&kept.contract)) {
             _ if moved.is_some_and(|it| !it.is_over()) => None,
-            (Some(open), _) => of_open(seen, policy, memory, kept, open),
-            (None, Some(closed)) => of_closed(seen, policy, memory, kept, closed),
+            (Some(open), _) => of_open(seen, mandate, memory, kept, open),
+            (None, Some(closed)) => of_closed(seen, mandate, memory, kept, closed),
             // The chain has forgotten it.
             (None, None) => Some(Decision::Forget(kept.contract)),
         });
@@ -172,11 +172,11 @@ pub fn decide(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Decision> {
 }
 
 /// What is to be done with an open contract; nothing while all is well.
-fn of_open(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, open: &Open) -> Option<Decision> {
+fn of_open(seen: &Seen, mandate: &Mandate, memory: &Memory, kept: &Kept, open: &Open) -> Option<Decision> {
     let node = open.node;
     let why = match seen.offline_since.get(&node) {
         Some(since) if open.phase == Phase::NodeOffline => {
-            let (silent, wait) = (seen.grid_now.saturating_sub(*since), policy.offline.as_millis());
+            let (silent, wait) = (seen.grid_now.saturating_sub(*since), mandate.offline.as_millis());
             if u128::from(silent) < wait {
                 let left = u64::try_from(wait).unwrap_or(u64::MAX).saturating_sub(silent) / 1_000;
                 let text = format!("node {node} is offline; it has {} more to come back", stretch(left));
@@ -184,36 +184,36 @@ fn of_open(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, open: &Op
             }
             format!("node {node} has been offline for {}", stretch(silent / 1_000))
         }
-        _ if policy.leave_draining && seen.draining.contains(&node) => {
-            if is_snapshot_due(seen, policy, memory, kept, open, BEFORE_LEAVING) {
+        _ if mandate.leave_draining && seen.draining.contains(&node) => {
+            if is_snapshot_due(seen, mandate, memory, kept, open, BEFORE_LEAVING) {
                 return Some(Decision::Snapshot(kept.contract));
             }
             format!("node {node} drains")
         }
         _ => {
-            let every = policy.snapshots.as_ref()?.every.as_secs();
-            let is_due = is_snapshot_due(seen, policy, memory, kept, open, every);
+            let every = mandate.snapshots.as_ref()?.every.as_secs();
+            let is_due = is_snapshot_due(seen, mandate, memory, kept, open, every);
             return is_due.then_some(Decision::Snapshot(kept.contract));
         }
     };
     let wanted = Wanted { contract: kept.contract, release: Release::Cancel, why };
-    Some(unless_held(seen, policy, memory, kept, wanted))
+    Some(unless_held(seen, mandate, memory, kept, wanted))
 }
 
 /// Whether the last snapshot of a contract is older than this, in seconds.
 fn is_snapshot_due(
     seen: &Seen,
-    policy: &Policy,
+    mandate: &Mandate,
     memory: &Memory,
     kept: &Kept,
     open: &Open,
     age: u64,
 ) -> bool {
-    let is_taken = policy.snapshots.is_some() && kept.has_data() && open.phase == Phase::Running;
+    let is_taken = mandate.snapshots.is_some() && kept.has_data() && open.phase == Phase::Running;
     let last = memory.saved_at(kept).unwrap_or(kept.since);
     // What hasn't got its content yet has nothing to keep.
     is_taken
-        && !is_excluded(policy, kept)
+        && !is_excluded(mandate, kept)
         && !memory.is_incomplete(kept.contract)
         && seen.now.saturating_sub(last) >= age
 }
@@ -221,7 +221,7 @@ fn is_snapshot_due(
 /// What is to be done after the chain has closed a contract.
 fn of_closed(
     seen: &Seen,
-    policy: &Policy,
+    mandate: &Mandate,
     memory: &Memory,
     kept: &Kept,
     closed: &ClosedContract,
@@ -244,7 +244,7 @@ fn of_closed(
         return Some(Decision::Hold(Hold { contract, key: "runs", text }));
     }
     let wanted = Wanted { contract, release: Release::Name, why: format!("node {} {fault}", kept.node) };
-    Some(unless_held(seen, policy, memory, kept, wanted))
+    Some(unless_held(seen, mandate, memory, kept, wanted))
 }
 
 /// What the node did, where a contract ended for no fault of its owner.
@@ -266,8 +266,8 @@ fn fault_of_node(closed: &ClosedContract, contract: ContractId, memory: &Memory)
     }
 }
 
-fn unless_held(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, wanted: Wanted) -> Decision {
-    match hold(seen, policy, memory, kept) {
+fn unless_held(seen: &Seen, mandate: &Mandate, memory: &Memory, kept: &Kept, wanted: Wanted) -> Decision {
+    match hold(seen, mandate, memory, kept) {
         Some((key, text)) => {
             let text = format!("{}, and it isn't moved: {text}", wanted.why);
             Decision::Hold(Hold { contract: kept.contract, key, text })
@@ -276,25 +276,25 @@ fn unless_held(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, wante
     }
 }
 
-fn is_excluded(policy: &Policy, kept: &Kept) -> bool {
+fn is_excluded(mandate: &Mandate, kept: &Kept) -> bool {
     let application = kept.part.as_ref().map(|part| &part.application);
-    policy.exclude.contracts.contains(&kept.contract)
-        || application.is_some_and(|name| policy.exclude.applications.contains(name))
+    mandate.exclude.contracts.contains(&kept.contract)
+        || application.is_some_and(|name| mandate.exclude.applications.contains(name))
 }
 
 /// Why a contract isn't moved, if anything keeps it.
-fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&'static str, String)> {
+fn hold(seen: &Seen, mandate: &Mandate, memory: &Memory, kept: &Kept) -> Option<(&'static str, String)> {
     let contract = kept.contract;
     let line = memory.line_of(contract);
     let is_recent = |it: &&Move| line.contains(&it.old) && seen.now.saturating_sub(it.at) < DAY;
     let moves = memory.moves.values().filter(is_recent).count();
     let unsaved = memory.unsaved(kept);
     let no_snapshot = format!(
-        "there is no snapshot of its volumes {}; `without_data` in the policy moves it with empty ones",
+        "there is no snapshot of its volumes {}; `without_data` in the mandate moves it with empty ones",
         unsaved.join(", ")
     );
     let rules = [
-        (is_excluded(policy, kept), "excluded", "the policy excludes it"),
+        (is_excluded(mandate, kept), "excluded", "the mandate excludes it"),
         (
             !kept.is_readable,
             "unreadable",
@@ -305,11 +305,11 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
             "place",
             "it has volumes, and the place of their snapshots doesn't answer",
         ),
-        (!policy.without_data && !unsaved.is_empty(), "data", no_snapshot.as_str()),
+        (!mandate.without_data && !unsaved.is_empty(), "data", no_snapshot.as_str()),
         (
-            moves >= policy.moves_per_day as usize,
+            moves >= mandate.moves_per_day as usize,
             "often",
-            "it was moved as often as the policy allows in a day",
+            "it was moved as often as the mandate allows in a day",
         ),
         (seen.is_exhausted, "credit", "the owner's credit is used up"),
     ];
@@ -317,21 +317,21 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
     Some((found.1, found.2.into()))
 }
 
-/// Why a price is too high for the policy, if it is: that of a contract which had `before`, where all cost `all`
+/// Why a price is too high for the mandate, if it is: that of a contract which had `before`, where all cost `all`
 /// together; in 1e-10 USD per hour.
-pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> Option<String> {
+pub fn too_dear(mandate: &Mandate, rate: UsdRate, before: UsdRate, all: u128) -> Option<String> {
     let after = all.saturating_sub(before.into()).saturating_add(rate.into());
     let refusal = |what: &str, rate, most: UsdRate| {
         format!(
-            "{what} would cost {} USD per hour, and the policy and the owner's limits allow {}",
+            "{what} would cost {} USD per hour, and the mandate and the owner's limits allow {}",
             format_usd(rate),
             format_usd(most.into())
         )
     };
-    if let Some(most) = policy.max_rate_each.filter(|most| rate > *most) {
+    if let Some(most) = mandate.max_rate_each.filter(|most| rate > *most) {
         return Some(refusal("it", rate.into(), most));
     }
-    (after > policy.max_rate.into()).then(|| refusal("all contracts", after, policy.max_rate))
+    (after > mandate.max_rate.into()).then(|| refusal("all contracts", after, mandate.max_rate))
 }
 
 /// The nodes on which a contract isn't put: its own, and those that closed it, or what it stands for, before it ran.
@@ -402,9 +402,9 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
 
 /// Restores for other bots, which may not come back: into contracts that they have moved and whose bodies name a
 /// snapshot.
-pub fn awaiting(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Job> {
+pub fn awaiting(seen: &Seen, mandate: &Mandate, memory: &Memory) -> Vec<Job> {
     let job = |kept: &Kept| {
-        let from = memory.awaited(kept).filter(|_| !memory.is_blind && !is_excluded(policy, kept))?;
+        let from = memory.awaited(kept).filter(|_| !memory.is_blind && !is_excluded(mandate, kept))?;
         let runs = seen.open.get(&kept.contract).is_some_and(|open| open.phase == Phase::Running);
         let is_left = seen.now.saturating_sub(kept.since) >= LEFT_TO_ITS_BOT;
         (runs && is_left).then_some(Job::Restore { from, to: kept.contract })
@@ -415,19 +415,19 @@ pub fn awaiting(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Job> {
 /// The rules for where a contract runs, the name of its part in them, and the nodes of other parts.
 pub fn rules_for(
     kept: &Kept,
-    policy: &Policy,
+    mandate: &Mandate,
     files: &[Application],
     seen: &Seen,
     memory: &Memory,
 ) -> (Application, String, BTreeMap<String, NodeId>) {
-    let part = policy.part(kept.public_ips);
+    let part = mandate.part(kept.public_ips);
     let Some(name) = &kept.part else {
-        let (mut alone, name) = (policy.application("contract"), "contract".to_owned());
+        let (mut alone, name) = (mandate.application("contract"), "contract".to_owned());
         alone.parts.insert(name.clone(), part);
         return (alone, name, BTreeMap::new());
     };
     let file = files.iter().find(|file| file.name == name.application && file.parts.contains_key(&name.part));
-    let mut application = file.cloned().unwrap_or_else(|| policy.application(&name.application));
+    let mut application = file.cloned().unwrap_or_else(|| mandate.application(&name.application));
     let of_file = application.parts.entry(name.part.clone()).or_insert(part);
     of_file.public_ips = kept.public_ips;
     let others = memory.copies.values().filter(|other| other.contract != kept.contract);
@@ -446,7 +446,7 @@ mod tests {
     use crate::heal::{
         PartName,
         journal::tests::{begun, kept, kept_with_data, saved},
-        policy::{Exclude, Schedule, tests::policy},
+        mandate::{Exclude, Schedule, tests::mandate},
     };
     use std::time::Duration;
     use tfgrid_client::deployment::{LastSnapshot, Replaces};
@@ -478,42 +478,42 @@ mod tests {
         (seen, memory)
     }
 
-    fn is_moved(seen: &Seen, policy: &Policy, memory: &Memory) -> Option<Release> {
-        decide(seen, policy, memory).into_iter().find_map(|decision| match decision {
+    fn is_moved(seen: &Seen, mandate: &Mandate, memory: &Memory) -> Option<Release> {
+        decide(seen, mandate, memory).into_iter().find_map(|decision| match decision {
             Decision::Move(wanted) => Some(wanted.release),
             _ => None,
         })
     }
 
-    fn held_by(seen: &Seen, policy: &Policy, memory: &Memory) -> Option<&'static str> {
-        decide(seen, policy, memory).into_iter().find_map(|decision| match decision {
+    fn held_by(seen: &Seen, mandate: &Mandate, memory: &Memory) -> Option<&'static str> {
+        decide(seen, mandate, memory).into_iter().find_map(|decision| match decision {
             Decision::Hold(hold) => Some(hold.key),
             _ => None,
         })
     }
 
     #[test]
-    fn a_contract_is_moved_after_the_policys_wait() {
+    fn a_contract_is_moved_after_the_mandates_wait() {
         let at = |minutes| {
             let (seen, memory) = offline(minutes);
-            (is_moved(&seen, &policy(), &memory), held_by(&seen, &policy(), &memory))
+            (is_moved(&seen, &mandate(), &memory), held_by(&seen, &mandate(), &memory))
         };
         assert_eq!(at(29), (None, Some("waits")));
         assert_eq!(at(30), (Some(Release::Cancel), None));
         let (mut seen, memory) = offline(30);
         seen.offline_since.clear();
-        assert!(decide(&seen, &policy(), &memory).is_empty(), "its node is back");
+        assert!(decide(&seen, &mandate(), &memory).is_empty(), "its node is back");
     }
 
     #[test]
-    fn a_draining_node_is_left_unless_the_policy_stays() {
+    fn a_draining_node_is_left_unless_the_mandate_stays() {
         let (mut seen, memory) = offline(0);
         seen.offline_since.clear();
         seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
-        assert!(decide(&seen, &policy(), &memory).is_empty());
+        assert!(decide(&seen, &mandate(), &memory).is_empty());
         seen.draining.insert(3);
-        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Cancel));
-        assert_eq!(is_moved(&seen, &Policy { leave_draining: false, ..policy() }, &memory), None);
+        assert_eq!(is_moved(&seen, &mandate(), &memory), Some(Release::Cancel));
+        assert_eq!(is_moved(&seen, &Mandate { leave_draining: false, ..mandate() }, &memory), None);
     }
 
     #[test]
@@ -523,12 +523,12 @@ mod tests {
         };
         for reason in [NodeSilent, NodeRemoved, Drained, NodeRejected { code: FailureCode::NodeFull }] {
             let (seen, memory) = closed(reason, 60);
-            assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name), "{reason:?}");
+            assert_eq!(is_moved(&seen, &mandate(), &memory), Some(Release::Name), "{reason:?}");
         }
         for reason in [Cancelled, OutOfFunds, ByGovernance, NodeRejected { code: FailureCode::ImageNotFound }]
         {
             let (seen, memory) = closed(reason, 60);
-            assert_eq!(decide(&seen, &policy(), &memory), [Decision::Forget(7)], "{reason:?}");
+            assert_eq!(decide(&seen, &mandate(), &memory), [Decision::Forget(7)], "{reason:?}");
         }
     }
 
@@ -536,8 +536,8 @@ mod tests {
     fn a_node_that_rejects_what_ran_elsewhere_is_left() {
         let (seen, mut memory) = closed(ClosingReason::NodeRejected { code: FailureCode::ImageNotFound }, 60);
         memory.moves.insert(2, Move { at: NOW - 100, step: Step::Failed { new: 7 }, ..begun(2) });
-        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name));
-        let once = Policy { moves_per_day: 1, ..policy() };
+        assert_eq!(is_moved(&seen, &mandate(), &memory), Some(Release::Name));
+        let once = Mandate { moves_per_day: 1, ..mandate() };
         assert_eq!(held_by(&seen, &once, &memory), Some("often"));
         memory.moves.insert(1, Move { to: 5, step: Step::Failed { new: 2 }, ..begun(1) });
         memory.moves.insert(30, Move { to: 6, step: Step::Failed { new: 31 }, ..begun(30) });
@@ -568,35 +568,35 @@ mod tests {
         let replaces = Some(Replaces { contract: 7, snapshot: Some(from) });
         memory.copies.insert(12, Kept { replaces, since: NOW - LEFT_TO_ITS_BOT, ..kept_with_data(12, 2) });
         assert!(
-            decide(&seen, &policy(), &memory).iter().all(|it| *it == Decision::Forget(12)),
+            decide(&seen, &mandate(), &memory).iter().all(|it| *it == Decision::Forget(12)),
             "it is moved"
         );
-        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "it has closed");
+        assert!(awaiting(&seen, &mandate(), &memory).is_empty(), "it has closed");
         seen.open.insert(12, Open { node: 2, phase: Phase::Created, rate: 1 });
-        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "it doesn't run");
+        assert!(awaiting(&seen, &mandate(), &memory).is_empty(), "it doesn't run");
         seen.open.insert(12, Open { node: 2, phase: Phase::Running, rate: 1 });
-        assert_eq!(awaiting(&seen, &policy(), &memory), [Job::Restore { from, to: 12 }]);
+        assert_eq!(awaiting(&seen, &mandate(), &memory), [Job::Restore { from, to: 12 }]);
         let excluded =
-            Policy { exclude: Exclude { contracts: [12].into(), ..Exclude::default() }, ..policy() };
+            Mandate { exclude: Exclude { contracts: [12].into(), ..Exclude::default() }, ..mandate() };
         assert!(awaiting(&seen, &excluded, &memory).is_empty());
         let blind = Memory { is_blind: true, ..memory.clone() };
-        assert!(awaiting(&seen, &policy(), &blind).is_empty(), "there may be snapshots of its own");
+        assert!(awaiting(&seen, &mandate(), &blind).is_empty(), "there may be snapshots of its own");
         memory.copies.get_mut(&12).unwrap().since += 1;
-        assert!(awaiting(&seen, &policy(), &memory).is_empty(), "its bot may be about to do it");
+        assert!(awaiting(&seen, &mandate(), &memory).is_empty(), "its bot may be about to do it");
     }
 
     #[test]
     fn a_closed_contract_is_moved_once_and_within_a_day() {
         let (mut seen, memory) = closed(ClosingReason::NodeSilent, 60);
         seen.names.insert(7, 20);
-        assert!(decide(&seen, &policy(), &memory).is_empty(), "another bot has moved it");
+        assert!(decide(&seen, &mandate(), &memory).is_empty(), "another bot has moved it");
         let (mut seen, memory) = closed(ClosingReason::NodeSilent, MOVED_WITHIN + 1);
-        assert_eq!(decide(&seen, &policy(), &memory), [Decision::Forget(7)]);
+        assert_eq!(decide(&seen, &mandate(), &memory), [Decision::Forget(7)]);
         seen.names.insert(7, 20);
-        assert_eq!(decide(&seen, &policy(), &memory), [Decision::Forget(7)], "its name is still needed");
+        assert_eq!(decide(&seen, &mandate(), &memory), [Decision::Forget(7)], "its name is still needed");
         let (mut seen, memory) = closed(ClosingReason::NodeSilent, MOVED_WITHIN + NAME_LEEWAY + 1);
         seen.names.insert(7, 20);
-        assert_eq!(decide(&seen, &policy(), &memory), [Decision::Forget(7), Decision::GiveUpName(20)]);
+        assert_eq!(decide(&seen, &mandate(), &memory), [Decision::Forget(7), Decision::GiveUpName(20)]);
     }
 
     #[test]
@@ -607,50 +607,51 @@ mod tests {
             (contract, Kept { part, ..kept(contract, node) })
         };
         memory.copies = [part(7, 3), part(9, 4)].into();
-        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name));
+        assert_eq!(is_moved(&seen, &mandate(), &memory), Some(Release::Name));
         seen.open.insert(9, Open { node: 4, phase: Phase::Running, rate: 1 });
-        assert_eq!(held_by(&seen, &policy(), &memory), Some("runs"));
+        assert_eq!(held_by(&seen, &mandate(), &memory), Some("runs"));
     }
 
     #[test]
-    fn what_the_policy_excludes_stays() {
+    fn what_the_mandate_excludes_stays() {
         let (seen, mut memory) = offline(60);
-        let with = |change: fn(&mut Policy)| {
-            let mut policy = policy();
-            change(&mut policy);
-            policy
+        let with = |change: fn(&mut Mandate)| {
+            let mut mandate = mandate();
+            change(&mut mandate);
+            mandate
         };
-        let excluded = with(|policy| policy.exclude.contracts = [7].into());
+        let excluded = with(|mandate| mandate.exclude.contracts = [7].into());
         assert_eq!(held_by(&seen, &excluded, &memory), Some("excluded"));
         memory.copies.insert(7, kept_with_data(7, 3));
-        assert_eq!(held_by(&seen, &policy(), &memory), Some("data"));
-        let without = with(|policy| policy.without_data = true);
+        assert_eq!(held_by(&seen, &mandate(), &memory), Some("data"));
+        let without = with(|mandate| mandate.without_data = true);
         assert_eq!(is_moved(&seen, &without, &memory), Some(Release::Cancel));
         memory.copies.insert(7, Kept { is_readable: false, ..kept(7, 3) });
-        assert_eq!(held_by(&seen, &policy(), &memory), Some("unreadable"));
+        assert_eq!(held_by(&seen, &mandate(), &memory), Some("unreadable"));
         let part = Some(PartName { application: "shop".into(), part: "db".into() });
         memory.copies.insert(7, Kept { part, ..kept(7, 3) });
-        let excluded = with(|policy| policy.exclude.applications = ["shop".into()].into());
+        let excluded = with(|mandate| mandate.exclude.applications = ["shop".into()].into());
         assert_eq!(held_by(&seen, &excluded, &memory), Some("excluded"));
         let exhausted = Seen { is_exhausted: true, ..seen };
-        assert_eq!(held_by(&exhausted, &policy(), &memory), Some("credit"));
+        assert_eq!(held_by(&exhausted, &mandate(), &memory), Some("credit"));
     }
 
-    /// A policy with a snapshot every six hours.
-    fn with_snapshots() -> Policy {
+    /// A mandate with a snapshot every six hours.
+    fn with_snapshots() -> Mandate {
         let (place, every) = ("/backups".into(), Duration::from_secs(6 * 3_600));
         let snapshots = Schedule { place, every, keep: None, commands: Vec::new() };
-        Policy { snapshots: Some(snapshots), ..policy() }
+        Mandate { snapshots: Some(snapshots), ..mandate() }
     }
 
     #[test]
-    fn snapshots_are_taken_as_the_policy_says() {
+    fn snapshots_are_taken_as_the_mandate_says() {
         let (mut seen, mut memory) = offline(0);
         seen.offline_since.clear();
         seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
         memory.copies.insert(7, Kept { since: NOW - 7 * 3_600, ..kept_with_data(7, 3) });
-        let due = |memory: &Memory, policy: &Policy| decide(&seen, policy, memory) == [Decision::Snapshot(7)];
-        assert!(due(&memory, &with_snapshots()) && !due(&memory, &policy()));
+        let due =
+            |memory: &Memory, mandate: &Mandate| decide(&seen, mandate, memory) == [Decision::Snapshot(7)];
+        assert!(due(&memory, &with_snapshots()) && !due(&memory, &mandate()));
         let mut excluded = with_snapshots();
         excluded.exclude.contracts = [7].into();
         assert!(!due(&memory, &excluded));
@@ -684,7 +685,7 @@ mod tests {
         let (mut seen, mut memory) = offline(60);
         memory.copies.insert(7, kept_with_data(7, 3));
         memory.is_blind = true;
-        let without = Policy { without_data: true, ..with_snapshots() };
+        let without = Mandate { without_data: true, ..with_snapshots() };
         assert_eq!(held_by(&seen, &without, &memory), Some("place"));
         seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
         let it = Move { step: Step::Created { new: 7 }, ..begun(2) };
@@ -707,7 +708,7 @@ mod tests {
         );
         memory.copies.get_mut(&7).unwrap().volumes.insert("cache".into());
         assert_eq!(held_by(&seen, &with_snapshots(), &memory), Some("data"), "one volume would be empty");
-        let without = Policy { without_data: true, ..with_snapshots() };
+        let without = Mandate { without_data: true, ..with_snapshots() };
         assert_eq!(is_moved(&seen, &without, &memory), Some(Release::Cancel));
     }
 
@@ -716,9 +717,9 @@ mod tests {
         let (seen, mut memory) = offline(60);
         let moved = |old, new, ago| Move { at: NOW - ago, step: Step::Done { new }, ..begun(old) };
         memory.moves = [(1, moved(1, 2, 3)), (2, moved(2, 4, 2)), (4, moved(4, 7, 1))].into();
-        assert_eq!(held_by(&seen, &policy(), &memory), Some("often"));
+        assert_eq!(held_by(&seen, &mandate(), &memory), Some("often"));
         memory.moves.insert(1, moved(1, 2, DAY));
-        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Cancel));
+        assert_eq!(is_moved(&seen, &mandate(), &memory), Some(Release::Cancel));
     }
 
     #[test]
@@ -726,17 +727,17 @@ mod tests {
         let (seen, mut memory) = offline(60);
         for step in [Step::Intended, Step::Created { new: 12 }] {
             memory.moves.insert(7, Move { step, ..begun(7) });
-            assert!(decide(&seen, &policy(), &memory).is_empty(), "{step:?}");
+            assert!(decide(&seen, &mandate(), &memory).is_empty(), "{step:?}");
         }
     }
 
     #[test]
-    fn no_price_is_above_the_policy() {
-        let policy = Policy { max_rate: 1_000, max_rate_each: Some(300), ..policy() };
-        let dear = |rate, before, all| too_dear(&policy, rate, before, all).is_some();
+    fn no_price_is_above_the_mandate() {
+        let mandate = Mandate { max_rate: 1_000, max_rate_each: Some(300), ..mandate() };
+        let dear = |rate, before, all| too_dear(&mandate, rate, before, all).is_some();
         assert!(!dear(300, 0, 700) && dear(301, 0, 0) && dear(300, 0, 701));
         assert!(!dear(300, 300, 1_000), "what it had doesn't count twice");
-        assert!(too_dear(&policy, u64::MAX, 0, u128::MAX).is_some());
+        assert!(too_dear(&mandate, u64::MAX, 0, u128::MAX).is_some());
     }
 
     #[test]
@@ -774,7 +775,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_those_of_the_file_or_else_the_policys() {
+    fn rules_are_those_of_the_file_or_else_the_mandates() {
         let (mut seen, mut memory) = offline(60);
         let part = |contract: u64, name: &str| {
             let part = Some(PartName { application: "shop".into(), part: name.into() });
@@ -782,15 +783,15 @@ mod tests {
         };
         memory.copies = [part(7, "db"), part(9, "web")].into();
         seen.open.insert(9, Open { node: 4, phase: Phase::Running, rate: 1 });
-        let mut policy = policy();
-        policy.placement.country = Some("BE".into());
-        let (application, name, held) = rules_for(&memory.copies[&7], &policy, &[], &seen, &memory);
+        let mut mandate = mandate();
+        mandate.placement.country = Some("BE".into());
+        let (application, name, held) = rules_for(&memory.copies[&7], &mandate, &[], &seen, &memory);
         assert_eq!((name.as_str(), held), ("db", [("web".to_owned(), 4)].into()));
         assert_eq!(application.parts["db"].country.as_deref(), Some("BE"));
-        let mut file = policy.application("shop");
+        let mut file = mandate.application("shop");
         file.parts
             .insert("db".into(), tfgrid_client::deployment::Part { farm: Some(5), ..Default::default() });
-        let (application, ..) = rules_for(&memory.copies[&7], &policy, &[file], &seen, &memory);
+        let (application, ..) = rules_for(&memory.copies[&7], &mandate, &[file], &seen, &memory);
         let db = &application.parts["db"];
         assert_eq!((db.farm, db.country.as_ref(), db.public_ips), (Some(5), None, 1));
     }

@@ -2,12 +2,12 @@
 //! A chain in memory, which several bots act on, and what holds whatever they do.
 
 use super::{
-    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Saved, Schedule, Seen,
+    Healer, Hold, Journal, Kept, Mandate, Metrics, Open, Order, Phase, Release, Saved, Schedule, Seen,
     Snapshots, Step, Teller, Times, Wanted,
     act::{Submitted, World},
     decide::too_dear,
     journal::tests::{kept, kept_with_data, saved},
-    policy::tests::policy,
+    mandate::tests::mandate,
 };
 use crate::snapshot::Around;
 use anyhow::{Result, bail};
@@ -209,7 +209,7 @@ impl World for Fake {
         wanted: Vec<Wanted>,
         seen: &Seen,
         journal: &Journal,
-        policy: &Policy,
+        mandate: &Mandate,
     ) -> Result<(Vec<Order>, Vec<Hold>)> {
         self.pass()?;
         let (mut orders, mut holds, mut all) = (Vec::new(), Vec::new(), seen.rate);
@@ -221,7 +221,7 @@ impl World for Fake {
             let from = journal.memory.copies[&contract].node;
             let before = if wanted.release == Release::Cancel { RATE } else { 0 };
             let to = NODES.into_iter().find(|node| *node != from && !self.view.offline.contains_key(node));
-            let (Some(to), None) = (to, too_dear(policy, RATE, before, all)) else {
+            let (Some(to), None) = (to, too_dear(mandate, RATE, before, all)) else {
                 holds.push(Hold { contract, key: "no-node", text: String::new() });
                 continue;
             };
@@ -301,7 +301,8 @@ impl Bot {
         Self { world, folder, backups, healer: None }
     }
 
-    /// Looks once, with what it saw last if that isn't too old, and is killed after so many points; returns whether it was.
+    /// Looks once, with what it saw last if that isn't too old, and is killed after so many points; returns whether it
+    /// was.
     async fn acts(&mut self, lags: bool, points: Option<u32>) -> bool {
         let is_fresh = self.world.state.borrow().block() - self.world.view.block() <= MAX_LAG;
         (self.world.lags, self.world.points) = (lags && is_fresh, points);
@@ -311,8 +312,8 @@ impl Bot {
             let every = Duration::from_secs(365 * 24 * 3_600);
             let place = "/backups".into();
             let snapshots = Some(Schedule { place, every, keep: None, commands: Vec::new() });
-            let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..policy() };
-            Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
+            let mandate = Mandate { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..mandate() };
+            Healer::new(mandate, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
         });
         match healer.round(&mut self.world).await {
             Ok(()) => self.healer = Some(healer),

@@ -8,14 +8,15 @@ use std::{
 };
 use tfgrid_client::{
     GridClient,
+    peer::PeerAddresses,
     primitives::{PublicKey, TwinId},
 };
 use tokio::sync::Mutex;
 
-/// Age from which the keys of a twin are read again: a key that is removed ends within this time, and that to the next
-/// finalized head.
+/// Age from which an entry is read again: a key that is removed ends within this time, and that to the next finalized
+/// head.
 const READ_EVERY: Duration = Duration::from_secs(6);
-/// Twins whose keys are kept.
+/// Twins whose entries are kept.
 const MAX_KEPT: usize = 10_000;
 
 /// Who may write.
@@ -34,7 +35,7 @@ impl Allowed {
     }
 }
 
-/// The peer keys of twins at the finalized head.
+/// The peer keys of twins, and where they are dialled, at the finalized head.
 pub struct Book {
     chain: String,
     read: Mutex<Read>,
@@ -44,7 +45,13 @@ pub struct Book {
 struct Read {
     /// The connection, while it works.
     grid: Option<GridClient>,
-    keys: HashMap<TwinId, (Instant, Vec<PublicKey>)>,
+    entries: HashMap<TwinId, (Instant, Entry)>,
+}
+
+#[derive(Clone, Default)]
+struct Entry {
+    keys: Vec<PublicKey>,
+    addresses: PeerAddresses,
 }
 
 impl Book {
@@ -56,25 +63,35 @@ impl Book {
 
     /// The peer keys of a twin; none of an unknown one.
     pub async fn keys(&self, twin: TwinId) -> Result<Vec<PublicKey>> {
+        Ok(self.entry(twin).await?.keys)
+    }
+
+    /// Where a twin publishes that it is reached; empty of one that doesn't.
+    pub async fn addresses(&self, twin: TwinId) -> Result<PeerAddresses> {
+        Ok(self.entry(twin).await?.addresses)
+    }
+
+    async fn entry(&self, twin: TwinId) -> Result<Entry> {
         let mut read = self.read.lock().await;
-        if let Some((at, keys)) = read.keys.get(&twin)
+        if let Some((at, entry)) = read.entries.get(&twin)
             && at.elapsed() < READ_EVERY
         {
-            return Ok(keys.clone());
+            return Ok(entry.clone());
         }
         // Not back in its place if it fails: the next read connects again.
         let grid = match read.grid.take() {
             Some(grid) => grid,
             None => GridClient::connect(&self.chain).await?,
         };
-        let record = grid.finalized().await?.twin(twin).await?;
-        let keys = record.map(|record| record.peer_keys.0).unwrap_or_default();
-        if read.keys.len() >= MAX_KEPT {
-            read.keys.clear();
+        let at = grid.finalized().await?;
+        let keys = at.twin(twin).await?.map(|record| record.peer_keys.0).unwrap_or_default();
+        let entry = Entry { keys, addresses: at.twin_addresses(twin).await? };
+        if read.entries.len() >= MAX_KEPT {
+            read.entries.clear();
         }
         read.grid = Some(grid);
-        read.keys.insert(twin, (Instant::now(), keys.clone()));
-        Ok(keys)
+        read.entries.insert(twin, (Instant::now(), entry.clone()));
+        Ok(entry)
     }
 
     /// Whether the chain says that this key is one of the twin's.
@@ -92,10 +109,18 @@ impl Book {
     #[cfg(test)]
     pub fn of_devices(keys: impl IntoIterator<Item = (TwinId, Vec<PublicKey>)>) -> Self {
         let read_at = Instant::now() + READ_EVERY * 100;
-        let keys = keys.into_iter().map(|(twin, keys)| (twin, (read_at, keys)));
-        let read = Read { grid: None, keys: keys.collect() };
+        let entry = |keys| Entry { keys, addresses: PeerAddresses::default() };
+        let entries = keys.into_iter().map(|(twin, keys)| (twin, (read_at, entry(keys))));
+        let read = Read { grid: None, entries: entries.collect() };
         // Nothing listens there.
         Self { chain: "ws://127.0.0.1:9".into(), read: Mutex::new(read) }
+    }
+
+    /// The same where a twin that it has publishes that it is reached there.
+    #[cfg(test)]
+    pub fn with_addresses(mut self, twin: TwinId, addresses: PeerAddresses) -> Self {
+        self.read.get_mut().entries.get_mut(&twin).unwrap().1.addresses = addresses;
+        self
     }
 }
 

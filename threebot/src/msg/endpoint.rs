@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The endpoints of bots, and where they are found.
 
+use super::Book;
 use crate::{device::config_folder, durable};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -43,10 +44,14 @@ pub struct Contacts {
 }
 
 impl Ways {
-    /// Where a twin is dialled: at these addresses, at those that the contacts have of it, and at the relays.
-    pub fn to(&self, twin: TwinId, at: &[SocketAddr]) -> Result<PeerAddresses> {
+    /// Where a twin is dialled: at these addresses and at those that the contacts have of it, without either where it
+    /// publishes that it is reached, and at the relays.
+    pub async fn to(&self, twin: TwinId, at: &[SocketAddr], book: &Book) -> Result<PeerAddresses> {
         let mut addresses = self.contacts.of(twin)?;
         addresses.direct.extend(at);
+        if addresses.is_empty() {
+            addresses = book.addresses(twin).await?;
+        }
         addresses.relays.extend(self.relay.iter().cloned());
         Ok(addresses)
     }
@@ -100,7 +105,11 @@ fn read_contacts(file: &Path, must_be_there: bool) -> Result<BTreeMap<String, St
 
 /// Where a bot may be: an IP address with a port, or a relay.
 pub fn parse_address(text: &str) -> Result<String, String> {
-    if text.contains(' ') || PeerAddresses::parse(text.as_bytes()).is_empty() {
+    let addresses = PeerAddresses::parse(text.as_bytes());
+    if addresses.direct.iter().any(|direct| direct.ip().is_unspecified()) {
+        return Err(format!("{text} is no place: name an address at which others reach the bot"));
+    }
+    if text.contains(' ') || addresses.is_empty() {
         return Err(format!(
             "{text:?} is neither an IP address with a port, such as 192.0.2.9:9618, nor the URL of a relay, such as \
              https://relay.example.org"
@@ -151,20 +160,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_twin_is_dialled_wherever_it_may_be() {
+    #[tokio::test]
+    async fn a_twin_is_dialled_wherever_it_may_be() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("contacts.json");
         fs::write(&file, r#"{"7": "192.0.2.7:9618 https://other.example.org", "8": "home"}"#).unwrap();
-        let at: [SocketAddr; 1] = ["192.0.2.1:1".parse().unwrap()];
-        let text = |twin| ways(&file).to(twin, &at).map(|addresses| addresses.to_string());
+        let published = PeerAddresses::parse(b"192.0.2.5:9618");
+        let book = Book::of([(7, [7; 32]), (9, [9; 32])]);
+        let book = book.with_addresses(7, published.clone()).with_addresses(9, published);
+        let address: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let (none, at): (&[SocketAddr], &[SocketAddr]) = (&[], &[address]);
+        let ways = ways(&file);
         let relay = "https://relay.example.org/";
-        assert_eq!(text(9).unwrap(), format!("{relay} 192.0.2.1:1"));
-        assert_eq!(
-            text(7).unwrap(),
-            format!("https://other.example.org/ {relay} 192.0.2.7:9618 192.0.2.1:1")
-        );
-        let error = text(8).unwrap_err().to_string();
+        for (twin, at, dialled) in [
+            (9, at, format!("{relay} 192.0.2.1:1")),
+            (7, at, format!("https://other.example.org/ {relay} 192.0.2.7:9618 192.0.2.1:1")),
+            (7, none, format!("https://other.example.org/ {relay} 192.0.2.7:9618")),
+            // Neither is given: where it publishes that it is.
+            (9, none, format!("{relay} 192.0.2.5:9618")),
+        ] {
+            assert_eq!(ways.to(twin, at, &book).await.unwrap().to_string(), dialled, "{twin} {at:?}");
+        }
+        let error = ways.to(8, at, &book).await.unwrap_err().to_string();
         assert!(error.contains("has no address of twin 8, but \"home\""), "{error}");
     }
 
@@ -181,13 +198,16 @@ mod tests {
         for wrong in ["", "example.org", "192.0.2.9", "192.0.2.9:9618 192.0.2.8:9618"] {
             assert!(parse_address(wrong).unwrap_err().contains("is neither an IP address"), "{wrong}");
         }
+        for nowhere in ["0.0.0.0:9618", "[::]:9618"] {
+            assert!(parse_address(nowhere).unwrap_err().contains("is no place"), "{nowhere}");
+        }
     }
 
     #[test]
     fn contacts_that_cannot_be_read_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("contacts.json");
-        let error = || ways(&file).to(7, &[]).unwrap_err().to_string();
+        let error = || ways(&file).contacts.of(7).unwrap_err().to_string();
         assert!(error().contains("there is no file"), "{}", error());
         fs::write(&file, "[]").unwrap();
         assert!(error().contains("contacts.json is damaged"), "{}", error());

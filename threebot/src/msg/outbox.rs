@@ -143,8 +143,8 @@ impl Flusher {
     }
 
     async fn send(&self, Queued { message, at }: &Queued) -> Result<()> {
-        let (sender, at) =
-            (Sender { endpoint: &self.endpoint, book: &self.book }, self.ways.to(message.to, at)?);
+        let at = self.ways.to(message.to, at, &self.book).await?;
+        let sender = Sender { endpoint: &self.endpoint, book: &self.book };
         let file = message.file.as_ref().map(|_| self.outbox.file(message.id));
         let sending = sender.send(message, file.as_deref(), &at, Instant::now() + SEND_WITHIN);
         let sent = timeout(SEND_WITHIN, sending).await;

@@ -32,8 +32,9 @@ const STEP_WITHIN: Duration = Duration::from_secs(30);
 pub enum SendError {
     /// Nobody has said where the twin is.
     #[error(
-        "nothing says where a bot of twin {0} is: the chain has its keys, and no address. Remember its addresses or \
-         relays with `threebot msg contact {0} ADDRESS`, or name a relay at which both are with --relay"
+        "nothing says where a bot of twin {0} is: it publishes no address on the chain (`threebot twin publish`). \
+         Remember its addresses or relays with `threebot msg contact {0} ADDRESS`, or name a relay at which both are \
+         with --relay"
     )]
     NoAddress(TwinId),
     /// The phone book can't be read, or has no key.

@@ -61,6 +61,13 @@ impl Bots {
         self.sender.connect(to.endpoint().unwrap(), MSG_ALPN).await.unwrap()
     }
 
+    /// Without contacts and relays.
+    fn ways(&self) -> Ways {
+        let contacts = self.folder.path().join("contacts.json");
+        fs::write(&contacts, "{}").unwrap();
+        Ways { relay: Vec::new(), contacts: Contacts { contacts: Some(contacts) } }
+    }
+
     fn texts(&self) -> Vec<String> {
         let unread = self.mailbox.unread(&BTreeSet::new()).unwrap();
         unread.into_iter().map(|received| received.message.text).collect()
@@ -240,13 +247,21 @@ async fn a_bot_is_found_among_the_devices_of_its_twin() {
 }
 
 #[tokio::test]
+async fn a_bot_is_found_where_its_twin_publishes_that_it_is() {
+    let bots = Bots::of_friends().await;
+    let book = Book::of([(9, bots.receiver.public())]).with_addresses(9, bots.at.clone());
+    let at = bots.ways().to(9, &[], &book).await.unwrap();
+    let sender = Sender { endpoint: &bots.sender, book: &book };
+    sender.send(&new_message(1), None, &at, Instant::now() + LIMIT).await.unwrap();
+    assert_eq!(bots.texts(), ["message 1"]);
+}
+
+#[tokio::test]
 async fn what_waits_is_sent_once_its_receiver_is_there() {
     let bots = Bots::of_friends().await;
     let outbox = Arc::new(Outbox::open(bots.folder.path()).unwrap());
     let PeerAddresses { direct, .. } = bots.at.clone();
-    let contacts = bots.folder.path().join("contacts.json");
-    fs::write(&contacts, "{}").unwrap();
-    let ways = Arc::new(Ways { relay: Vec::new(), contacts: Contacts { contacts: Some(contacts) } });
+    let ways = Arc::new(bots.ways());
     let (endpoint, book) = (bots.sender.clone(), bots.book.clone());
     let flusher = Flusher { outbox: outbox.clone(), endpoint, book, ways };
     let (sender, mut outcomes) = tokio::sync::mpsc::channel(8);

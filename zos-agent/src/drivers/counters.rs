@@ -64,8 +64,8 @@ pub fn add(contracts: &mut BTreeMap<ContractId, Counted>, counters: &BTreeMap<St
     }
 }
 
-/// Replaces the table's rules in one transaction, and keeps the counters of these contracts. `there` are the counters that
-/// exist.
+/// Replaces the table's rules in one transaction, and keeps the counters of these contracts. `there` are the counters
+/// that exist.
 pub fn script<'a>(
     table: &str,
     rules: &str,

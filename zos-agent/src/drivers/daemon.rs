@@ -47,8 +47,8 @@ impl Daemon {
         self.program.rsplit('/').next().unwrap_or(&self.program)
     }
 
-    /// Goes on with the daemon of an earlier agent or starts it, and starts it again whenever it has ended, for ever. It
-    /// writes to this log; `prepare` comes before each start.
+    /// Goes on with the daemon of an earlier agent or starts it, and starts it again whenever it has ended, for ever.
+    /// It writes to this log; `prepare` comes before each start.
     pub async fn keep<F: Future<Output = Result<()>>>(&self, log: &Path, prepare: impl Fn() -> F) {
         let name = self.name();
         let mut failures = 0u32;

@@ -106,7 +106,8 @@ impl OwnEngine {
     fn containerd(&self) -> Daemon {
         let quoted = |path: PathBuf| json!(path).to_string();
         let content = format!(
-            "version = 2\nroot = {}\nstate = {}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {}\n",
+            "version = 2\nroot = {}\nstate = {}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {}\n",
             // In memory: it has the environment of each machine, and doesn't overwrite what is removed.
             quoted(self.run.join("containerd-root")),
             quoted(self.run.join("containerd")),

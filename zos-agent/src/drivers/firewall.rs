@@ -74,7 +74,8 @@ table inet zos {
 /// Mail servers trust no address from which one tenant has sent spam: the farmer's others suffer for it.
 const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 
-/// The rules, with the networks that aren't on the internet. Tenants reach sites at the addresses of this node's gateway.
+/// The rules, with the networks that aren't on the internet. Tenants reach sites at the addresses of this node's
+/// gateway.
 fn rules(allow_smtp: bool, name_servers: &[IpAddr], gateway: &[IpAddr], fetches: &str) -> String {
     let family = |ip: &IpAddr| if ip.is_ipv4() { "ip" } else { "ip6" };
     let asks = name_servers.iter().map(|server| {

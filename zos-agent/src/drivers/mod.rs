@@ -718,8 +718,8 @@ pub trait VolumeDriver: Send + Sync {
     /// All volumes of this node. One that can't be read hides no other, nor does the pool on hard disks.
     async fn observe(&self) -> Result<ObservedVolumes, DriverError>;
 
-    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it, unless it `restores`, or
-    /// to move it to another kind of disk.
+    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it, unless it `restores`,
+    /// or to move it to another kind of disk.
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
 
     /// The folder of the volume, to be mounted in a machine; fails if it isn't there.

@@ -27,8 +27,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const TRIES: u32 = 2;
 const MAX_MESSAGE_BYTES: usize = u16::MAX as usize;
 
-/// Name servers for machines: the farmer's if some are `given`, else those of the host, whose root folder is `root`. One
-/// that doesn't answer is left out, unless none does, as before the uplink is there.
+/// Name servers for machines: the farmer's if some are `given`, else those of the host, whose root folder is `root`.
+/// One that doesn't answer is left out, unless none does, as before the uplink is there.
 pub async fn choose(given: &[IpAddr], root: &Path) -> Vec<IpAddr> {
     let mut servers = if given.is_empty() { of_host(root) } else { given.to_vec() };
     if servers.is_empty() {

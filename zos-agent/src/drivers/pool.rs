@@ -26,7 +26,8 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use tfgrid_client::{deployment::DiskKind, units::parse_bytes};
 use tfgrid_primitives::{
@@ -64,6 +65,8 @@ const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 const MIN_IMAGE_SHARE: u64 = 2 * GIB;
 /// The reserve is a twentieth of the pool, but at least this much.
 const MIN_RESERVE: u64 = 512 * MIB;
+/// How often each limit is looked at while quotas stay switched on.
+const LOOK_AT_LIMITS_EVERY: Duration = Duration::from_secs(600);
 /// Limit for the kernel to count what the pool holds: observations wait for that, and machines start after it even if
 /// the kernel still counts.
 const COUNTED_WITHIN: Duration = Duration::from_secs(20);
@@ -345,6 +348,8 @@ pub struct Pool {
     kernel: PathBuf,
     /// Bytes that were free when the node took it.
     first_free: u64,
+    /// When all limits were last looked at, and the kernel's folder of quotas at that time.
+    limits_held: Arc<Mutex<Option<(Instant, u64)>>>,
 }
 
 /// The pools of a node.
@@ -537,6 +542,7 @@ impl Pool {
                 device: fs::metadata(&root)?.dev(),
                 kernel: kernel_folder(&root).await?,
                 first_free,
+                limits_held: Arc::default(),
                 root: root.clone(),
                 disk,
                 place: place.clone(),
@@ -616,15 +622,17 @@ impl Pool {
         count_always(&self.qgroups())
     }
 
+    async fn enable_quotas_again(&self) -> Result<()> {
+        if self.qgroups().exists() { Ok(()) } else { self.enable_quotas().await }
+    }
+
     /// Puts limits back that the kernel has forgotten since quotas were switched off: the engine does that when it ends
     /// and no machine runs.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn restore_limits(&self) -> Result<()> {
-        if !self.qgroups().exists() {
-            self.enable_quotas().await?;
-        }
+        self.enable_quotas_again().await?;
         let mut lost = Vec::new();
         for path in self.limited()? {
             lost.extend(limits(&path)?.filter(|limits| !self.has(limits)).map(|limits| (path, limits)));
@@ -645,6 +653,28 @@ impl Pool {
             warn!("more may be written than limits allow until the kernel has counted: {why:#}");
         }
         restored
+    }
+
+    /// [`Self::restore_limits`] if quotas may have been switched off since the last time: a node of a thousand machines
+    /// can't look at each limit whenever it looks at its volumes.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn hold_limits(&self) -> Result<()> {
+        // The kernel makes the folder anew when quotas are switched on.
+        let folder = || fs::metadata(self.qgroups()).ok().map(|folder| folder.ino());
+        let held = *self.limits_held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held =
+            held.is_some_and(|(at, of)| at.elapsed() < LOOK_AT_LIMITS_EVERY && folder() == Some(of));
+        if is_held {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.enable_quotas_again().await?;
+        let before = folder();
+        self.restore_limits().await?;
+        *self.limits_held.lock().unwrap_or_else(PoisonError::into_inner) = before.map(|folder| (now, folder));
+        Ok(())
     }
 
     /// Folders that may be subvolumes with limits.
@@ -794,8 +824,8 @@ impl Pool {
         is("max_referenced", limits.referenced) && is("max_exclusive", limits.exclusive)
     }
 
-    /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as the
-    /// kernel does.
+    /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as
+    /// the kernel does.
     ///
     /// # Errors
     /// If a tool fails.
@@ -825,8 +855,8 @@ impl Pool {
         cleared
     }
 
-    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
-    /// what it shares with others beyond the snapshot.
+    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others,
+    /// and what it shares with others beyond the snapshot.
     ///
     /// # Errors
     /// If it isn't a subvolume, or the kernel still counts what it shares.

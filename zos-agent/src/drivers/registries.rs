@@ -15,8 +15,8 @@ use tracing::warn;
 /// Limit for the address of a mirror: nothing starts before the firewall is there.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// Rules for the node's engine, which asks name servers and mirrors wherever they are. They hold after redirects and for
-/// any answer of a name server. The firewall fills in the networks.
+/// Rules for the node's engine, which asks name servers and mirrors wherever they are. They hold after redirects and
+/// for any answer of a name server. The firewall fills in the networks.
 const RULES: &str = r#"
     chain output {
         type filter hook output priority -10; policy accept;

@@ -2,8 +2,8 @@
 //! The engine's runtime: `runc`, after it was told to refuse btrfs's calls to machines.
 //!
 //! These need no right. With them a machine makes subvolumes that no quota counts and that its volume can't be deleted
-//! with, or shares what it wrote between two quotas. The engine's own list of calls allows them, and can't be changed in
-//! part; so it is changed in the description of each container.
+//! with, or shares what it wrote between two quotas. The engine's own list of calls allows them, and can't be changed
+//! in part; so it is changed in the description of each container.
 
 use super::dockerd::RUNC;
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,8 @@ use std::{
 /// Its name among the engine's runtimes.
 pub const NAME: &str = "zos";
 const CALL: &str = "ioctl";
-/// The bits of a request that name its kind, and those of btrfs: reflinks have them, too (`linux/btrfs.h`, `linux/fs.h`).
+/// The bits of a request that name its kind, and those of btrfs: reflinks have them, too (`linux/btrfs.h`,
+/// `linux/fs.h`).
 const KIND_BITS: std::ops::Range<u32> = 8..16;
 const BTRFS: u64 = 0x9400;
 /// Position of the request among the call's arguments.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Subvolumes beside a volume, for as long as a stream lasts. They count to their owner's room: together with the volume
-//! they hold little more than its size.
+//! Subvolumes beside a volume, for as long as a stream lasts. They count to their owner's room: together with the
+//! volume they hold little more than its size.
 
 use super::{
     DriverError, WorkloadId,
@@ -23,8 +23,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What a volume and its subvolume may hold together beyond the volume's size, so that one that is full can be kept, too.
-/// Those of all streams at the same time are half of the smallest reserve.
+/// What a volume and its subvolume may hold together beyond the volume's size, so that one that is full can be kept,
+/// too. Those of all streams at the same time are half of the smallest reserve.
 const FREE_BYTES: u64 = 64 * MIB;
 /// Limit for a volume's content to be kept: what its machine has written lately is written to the disk for it.
 const KEPT_WITHIN: Duration = Duration::from_secs(120);

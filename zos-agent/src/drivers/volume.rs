@@ -96,7 +96,7 @@ fn path(pool: &Pool, id: &WorkloadId) -> PathBuf {
 /// Fails unless the pool can be used and all its limits hold.
 async fn hold(pool: &Pool) -> Result<(), DriverError> {
     pool.check().await?;
-    Ok(pool.restore_limits().await?)
+    Ok(pool.hold_limits().await?)
 }
 
 fn observe_one(pool: &Pool, id: WorkloadId) -> anyhow::Result<ObservedVolume> {

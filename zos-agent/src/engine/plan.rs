@@ -945,6 +945,19 @@ mod tests {
     }
 
     #[test]
+    fn a_network_needs_no_machine() {
+        let net = network(1, "net");
+        let workloads = Workloads { networks: vec![net.clone()], ..Default::default() };
+        let steps = one(run_goal(workloads.clone()), ObservedContract::default());
+        assert_eq!(steps, [Step::EnsurePrivateNetwork(net)]);
+        let world = ObservedContract {
+            private_networks: [("net".into(), observed_network(1, "net", true))].into(),
+            ..Default::default()
+        };
+        assert!(one(run_goal(workloads), world).is_empty());
+    }
+
+    #[test]
     fn a_running_machine_is_connected_again_without_a_restart() {
         let net = network(1, "net");
         let web = within(&net, machine(1, "web", "a", &[]));

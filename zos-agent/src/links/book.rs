@@ -64,8 +64,8 @@ impl Book {
         Ok(is_new)
     }
 
-    /// Forgets nodes that have left, and networks of which nothing is here any more; returns whether there were any. While
-    /// it isn't known who is in a network, nobody has left it.
+    /// Forgets nodes that have left, and networks of which nothing is here any more; returns whether there were any.
+    /// While it isn't known who is in a network, nobody has left it.
     pub fn keep(&mut self, members: &Members, is_here: impl Fn(&NetworkId) -> bool) -> bool {
         let count = |book: &Self| book.parts.values().map(BTreeMap::len).sum::<usize>();
         let before = count(self);

@@ -51,8 +51,8 @@ impl MemberReader {
         Self { chain, own, nodes: BTreeMap::new(), addresses: BTreeMap::new() }
     }
 
-    /// The members of the networks that contracts of this snapshot have. Those of a network that can't be read are as in
-    /// `before`.
+    /// The members of the networks that contracts of this snapshot have. Those of a network that can't be read are as
+    /// in `before`.
     pub async fn read(&mut self, snapshot: &Snapshot, before: &Members) -> Members {
         let targets =
             snapshot.contracts.values().flat_map(|desired| desired.pending.iter().chain([&desired.active]));

@@ -320,8 +320,8 @@ impl Talk {
         }
     }
 
-    /// Hears what the other node says. Its first word of a network means that it knows who is in it: what was said before
-    /// that it may have refused, so it is told `again`.
+    /// Hears what the other node says. Its first word of a network means that it knows who is in it: what was said
+    /// before that it may have refused, so it is told `again`.
     async fn hear(&self, again: mpsc::Sender<NetworkId>) -> Result<()> {
         let (_unused, mut stream) = self.connection.accept_bi().await?;
         let mut known = Known::default();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sends the output of machines to the addresses that their owners name in `zlogs` (`docs/FORMATS.md` §4.3).
 //!
-//! What isn't sent yet stays where the engine keeps it, on disk, where the oldest goes first. So a receiver that is slow
-//! or gone costs no memory, and what was written meanwhile follows.
+//! What isn't sent yet stays where the engine keeps it, on disk, where the oldest goes first. So a receiver that is
+//! slow or gone costs no memory, and what was written meanwhile follows.
 
-mod policy;
+mod reach;
 mod sender;
 mod shipment;
 
-pub use policy::LogPolicy;
-pub(crate) use policy::is_own;
+pub use reach::LogReach;
+pub(crate) use reach::is_own;
 pub use sender::Connector;
 
 use crate::{

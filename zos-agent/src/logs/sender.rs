@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sends lines over TLS.
 
-use super::policy::LogPolicy;
+use super::reach::LogReach;
 use crate::{
     drivers::{WorkloadId, machine::console::Line},
     http,
@@ -48,7 +48,7 @@ const SYSLOG_INFO: u8 = 8 + 6;
 /// Connects with the owners' addresses.
 #[derive(Clone)]
 pub struct Connector {
-    policy: LogPolicy,
+    reach: LogReach,
     tls: Arc<ClientConfig>,
     http: Arc<ClientConfig>,
 }
@@ -58,15 +58,15 @@ impl Connector {
     ///
     /// # Errors
     /// If TLS can't be set up.
-    pub fn new(policy: LogPolicy) -> Result<Self> {
-        Self::trusting(policy, http::system_roots())
+    pub fn new(reach: LogReach) -> Result<Self> {
+        Self::trusting(reach, http::system_roots())
     }
 
-    fn trusting(policy: LogPolicy, roots: RootCertStore) -> Result<Self> {
+    fn trusting(reach: LogReach, roots: RootCertStore) -> Result<Self> {
         let tls = http::tls(roots)?;
         let mut http = tls.clone();
         http.alpn_protocols.push(b"http/1.1".to_vec());
-        Ok(Self { policy, tls: tls.into(), http: http.into() })
+        Ok(Self { reach, tls: tls.into(), http: http.into() })
     }
 
     /// Connects.
@@ -74,7 +74,7 @@ impl Connector {
     /// # Errors
     /// If the address isn't allowed, doesn't answer or has no certificate for its name.
     pub async fn connect(&self, to: &LogOutput) -> Result<Connection> {
-        let tcp = self.policy.connect(&to.host, to.port).await?;
+        let tcp = self.reach.connect(&to.host, to.port).await?;
         timeout(AGREE_WITHIN, self.agree(tcp, to)).await.context("it doesn't answer in time")?
     }
 
@@ -260,7 +260,7 @@ pub mod tests {
         roots.add(cert.der().clone()).unwrap();
         let path = if scheme == "syslog+tls" { "" } else { "/in?key=1" };
         let output = format!("{scheme}://localhost:{port}{path}").parse().unwrap();
-        (output, accepted, Connector::trusting(LogPolicy { allow_private: true }, roots).unwrap())
+        (output, accepted, Connector::trusting(LogReach { allow_private: true }, roots).unwrap())
     }
 
     fn machine() -> WorkloadId {

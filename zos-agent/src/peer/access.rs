@@ -20,8 +20,8 @@ use tracing::warn;
 const READ_EVERY: Duration = Duration::from_secs(20);
 /// Limit for reading all twins.
 const READ_WITHIN: Duration = Duration::from_secs(20);
-/// Keys of a twin that can't be read are forgotten after so long a time: a read that takes its time keeps them for as long
-/// again as its limit, which makes a minute.
+/// Keys of a twin that can't be read are forgotten after so long a time: a read that takes its time keeps them for as
+/// long again as its limit, which makes a minute.
 const UNREAD_FOR: Duration = Duration::from_secs(40);
 /// Keys are forgotten after so long a time without a finalized head: the chain may have removed them since.
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);

@@ -72,8 +72,8 @@ impl Streams {
         reply.message(Message::Done {}).await
     }
 
-    /// Starts the program that copies, and returns it with what becomes readable once the machine has ended, and its place.
-    /// It ends on drop, also so that nothing is left in the machine's control groups, which are removed with it.
+    /// Starts the program that copies, and returns it with what becomes readable once the machine has ended, and its
+    /// place. It ends on drop, also so that nothing is left in the machine's control groups, which are removed with it.
     async fn copier(
         &self,
         sources: &Sources,
@@ -91,8 +91,8 @@ impl Streams {
         let machine = sources.running(contract, workload)?;
         let place = Place::take(&self.copies, contract, MAX_COPIES_OF_CONTRACT).ok_or_else(|| {
             let message = format!(
-                "the node makes {MAX_COPIES_OF_CONTRACT} copies of contract {contract} at the same time: wait for one to \
-                 end"
+                "the node makes {MAX_COPIES_OF_CONTRACT} copies of contract {contract} at the same time: wait for one \
+                 to end"
             );
             failed(FailedCode::TooMany, &message)
         })?;

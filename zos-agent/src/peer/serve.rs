@@ -235,8 +235,8 @@ impl Caller {
         let of_twin = Place::take(&self.of_twin, owner, MAX_ANSWERS_OF_TWIN);
         let (Some(_of_contract), Some(_of_twin)) = (of_contract, of_twin) else {
             let message = format!(
-                "the node answers {most} requests about {what} and {MAX_ANSWERS_OF_TWIN} of a twin at the same time: end \
-                 some that last, such as those that follow"
+                "the node answers {most} requests about {what} and {MAX_ANSWERS_OF_TWIN} of a twin at the same time: \
+                 end some that last, such as those that follow"
             );
             return Err(failed(FailedCode::TooMany, &message));
         };
@@ -253,8 +253,8 @@ impl Caller {
             answered = self.answer_ask(contract, ask, reply, receive) => answered,
             _ = ends => {
                 let is_closed = contract.is_some_and(|contract| !self.sources.known.borrow().has(contract));
-                let why = if is_closed { "the contract has closed" } else { "this device is none of its owner's any more" };
-                Err(failed(FailedCode::Closed, why))
+                let (closed, removed) = ("the contract has closed", "this device is none of its owner's any more");
+                Err(failed(FailedCode::Closed, if is_closed { closed } else { removed }))
             }
         }
     }

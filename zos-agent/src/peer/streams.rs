@@ -674,8 +674,8 @@ pub(super) fn nothing_passed() -> Failed {
 
 pub(super) fn too_many_programs(contract: ContractId) -> Failed {
     let message = format!(
-        "the node starts {PROGRAMS_AT_ONCE} programs of contract {contract} at once, then one each {PROGRAM_EVERY:?}: try \
-         again in a moment"
+        "the node starts {PROGRAMS_AT_ONCE} programs of contract {contract} at once, then one each {PROGRAM_EVERY:?}: \
+         try again in a moment"
     );
     failed(FailedCode::TooMany, &message)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Resources used by contracts: totals over restarts of machines, agent and host; and what follows when paid traffic is used
-//! up.
+//! Resources used by contracts: totals over restarts of machines, agent and host; and what follows when paid traffic is
+//! used up.
 
 mod totals;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Totals over many runs of a machine, and of traffic that is paid for. Counters start at zero with each run of a machine,
-//! and those of traffic when this host starts or somebody resets them.
+//! Totals over many runs of a machine, and of traffic that is paid for. Counters start at zero with each run of a
+//! machine, and those of traffic when this host starts or somebody resets them.
 
 use crate::drivers::{Counted, MachineUsage, PRIVATE, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -70,8 +70,8 @@ impl Reading {
 }
 
 impl Totals {
-    /// Adds a reading of one run. What its traffic costs is counted elsewhere; agents of earlier releases have counted it
-    /// here, and no total falls.
+    /// Adds a reading of one run. What its traffic costs is counted elsewhere; agents of earlier releases have counted
+    /// it here, and no total falls.
     pub fn record(&mut self, machine: &WorkloadId, instance: &str, usage: MachineUsage) {
         let machines = self.contracts.entry(machine.contract).or_default();
         let counters = machines.entry(machine.name.clone()).or_default();
@@ -102,7 +102,8 @@ impl Totals {
         boot.clone_into(&mut traffic.boot);
     }
 
-    /// Totals of a contract without its disks, and of the traffic that its owner pays for. Memory is the sum of its running machines.
+    /// Totals of a contract without its disks, and of the traffic that its owner pays for. Memory is the sum of its
+    /// running machines.
     pub fn of(&self, contract: ContractId, is_running: impl Fn(&str) -> bool) -> UsageTotals {
         let mut totals = UsageTotals::default();
         for (name, counters) in self.contracts.get(&contract).into_iter().flatten() {

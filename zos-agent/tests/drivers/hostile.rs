@@ -285,7 +285,8 @@ async fn the_runtime_is_not_overwritten() {
     hostile.host.exec(&machine, "ln -s /proc/self/exe /runtime").unwrap();
     hostile.detach(
         &machine,
-        "while true; do for p in /proc/[0-9]*; do case $(readlink $p/exe) in *runc*) echo x >>$p/exe && echo >/done; esac; done; done",
+        "while true; do for p in /proc/[0-9]*; do \
+         case $(readlink $p/exe) in *runc*) echo x >>$p/exe && echo >/done; esac; done; done",
     );
     let name = hostile.host.name(&machine.id);
     for _ in 0..10 {

@@ -104,7 +104,11 @@ async fn a_volume_of_an_image_is_limited_and_survives_updates() {
     let mut db = host.started(&image, &["/bin/sleep", "1000"]).await;
     assert_eq!(host.exec(&db, "cat /seeded/file").unwrap(), "from the image");
     // Three quarters of 64 MiB are for all of them together.
-    let full = host.exec(&db, "dd if=/dev/zero of=/seeded/much bs=1M count=30 && dd if=/dev/zero of=/var/lib/db/much bs=1M count=30");
+    let full = host.exec(
+        &db,
+        "dd if=/dev/zero of=/seeded/much bs=1M count=30 && \
+         dd if=/dev/zero of=/var/lib/db/much bs=1M count=30",
+    );
     assert!(full.unwrap_err().contains("quota"));
     assert!(host.exec(&db, "dd if=/dev/zero of=/much bs=1M count=20").unwrap_err().contains("quota"));
     host.exec(&db, "/bin/busybox rm /seeded/much; echo mine >/seeded/file").unwrap();

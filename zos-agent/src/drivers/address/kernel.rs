@@ -68,8 +68,8 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Adds what is missing of these addresses on the public interface `uplink`. With `by_gateway`, their packets leave by
-    /// it rather than by the default route.
+    /// Adds what is missing of these addresses on the public interface `uplink`. With `by_gateway`, their packets leave
+    /// by it rather than by the default route.
     ///
     /// # Errors
     /// If this host can't do that.

@@ -94,8 +94,8 @@ struct Route {
     dev: Option<String>,
 }
 
-/// Connects a run of a machine with its addresses, for packets of at most `mtu` bytes. It asks those of the name servers
-/// that aren't public by its other way to the internet.
+/// Connects a run of a machine with its addresses, for packets of at most `mtu` bytes. It asks those of the name
+/// servers that aren't public by its other way to the internet.
 ///
 /// # Errors
 /// If a tool fails. What was begun has no alias.

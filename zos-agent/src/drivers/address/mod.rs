@@ -2,8 +2,8 @@
 //! Public addresses: the host routes each to its machine over a link of its own, and answers for it on the public
 //! interface. No network is shared on which a machine could take another's.
 //!
-//! What is set is kept in a file, from which observation puts back what is missing in the kernel. Links end with the runs
-//! of their machines; until the next one, packets to its addresses are dropped.
+//! What is set is kept in a file, from which observation puts back what is missing in the kernel. Links end with the
+//! runs of their machines; until the next one, packets to its addresses are dropped.
 
 mod kernel;
 mod link;

@@ -17,8 +17,8 @@ pub const HTTP: u16 = 80;
 pub const HTTPS: u16 = 443;
 
 /// Limits that hold for all sites: connections, times in which nothing comes, the time for a request's headers, and the
-/// one that an old process has for its last connections after a reload. Where the host allows fewer open files than that
-/// takes, it goes on with fewer.
+/// one that an old process has for its last connections after a reload. Where the host allows fewer open files than
+/// that takes, it goes on with fewer.
 const GLOBAL: &str = r#"
     maxconn 20000
     no strict-limits

@@ -2,9 +2,9 @@
 //! Web gateways: HAProxy publishes sites of contracts, and this translates.
 //!
 //! What is to be published is kept on disk, so that it goes on without the chain and the engine. From it, what the
-//! chain grants, what name servers say and the certificates follows what the proxy serves; the difference to what it does
-//! serve is told to it through its socket, again and again. Only pools of backends and addresses of its own take a reload,
-//! which drops no request either.
+//! chain grants, what name servers say and the certificates follows what the proxy serves; the difference to what it
+//! does serve is told to it through its socket, again and again. Only pools of backends and addresses of its own take a
+//! reload, which drops no request either.
 
 mod acme;
 mod certificates;

@@ -40,7 +40,8 @@ fn is_within(fqdn: &str, domain: &str) -> bool {
 /// Sites that have the hosts under which they are published.
 pub type Holders = BTreeMap<String, WorkloadId>;
 
-/// All of these sites. Of several with one host, the one that has it is published, otherwise that of the first contract.
+/// All of these sites. Of several with one host, the one that has it is published, otherwise that of the first
+/// contract.
 pub fn standings<'a>(
     sites: &'a BTreeMap<WorkloadId, GatewaySpec>,
     grants: &GatewayGrants,

@@ -66,8 +66,8 @@ fn lacks(info: &SystemInfo) -> Vec<&'static str> {
         (info.live_restore_enabled == Some(true), "machines stop with it, since it has no live restore"),
         (
             info.default_runtime.as_deref() == Some(runtime::NAME),
-            "machines escape their quotas with btrfs's calls, since its default runtime isn't `zos-agent runtime` under \
-             the name zos",
+            "machines escape their quotas with btrfs's calls, since its default runtime isn't `zos-agent runtime` \
+             under the name zos",
         ),
     ]
     .into_iter()

@@ -43,7 +43,8 @@ pub struct Common {
     pub dns: Vec<String>,
     /// Number of cores of this host. The engine refuses more.
     pub cores: u64,
-    /// Files that a process of this host may open at most. The engine can't allow more where it lacks that right itself.
+    /// Files that a process of this host may open at most. The engine can't allow more where it lacks that right
+    /// itself.
     pub open_files: u64,
     /// Bytes that a process of this host may lock in memory.
     pub locked_bytes: u64,
@@ -156,8 +157,8 @@ fn has_init(spec: &ContainerSpec, image: &ImageConfig) -> bool {
     name.is_some_and(|name| INITS.contains(&name))
 }
 
-/// A machine's part of the disks' time, in proportion to its part of the cores. The engine drops it where the kernel has
-/// no weights.
+/// A machine's part of the disks' time, in proportion to its part of the cores. The engine drops it where the kernel
+/// has no weights.
 fn io_weight(cpu: u64, cores: u64) -> u16 {
     let weight = cpu.saturating_mul(MAX_IO_WEIGHT) / cores.saturating_mul(100).max(1);
     u16::try_from(weight.clamp(MIN_IO_WEIGHT, MAX_IO_WEIGHT)).unwrap_or(u16::MAX)
@@ -196,8 +197,8 @@ fn bounded(check: HealthConfig) -> HealthConfig {
     }
 }
 
-/// Default limits with those of the owner, none of them above the host's, which it refuses. No file of a crash goes where
-/// the host wants its own.
+/// Default limits with those of the owner, none of them above the host's, which it refuses. No file of a crash goes
+/// where the host wants its own.
 fn ulimits(common: &Common, spec: &MachineSpec) -> Vec<ResourcesUlimits> {
     let mut limits = BTreeMap::from([("core", 0), ("nofile", OPEN_FILES)]);
     limits.extend(spec.container.ulimits.iter().map(|(name, limit)| (name.as_str(), *limit)));

@@ -98,8 +98,8 @@ impl DockerMachines {
         Ok(self.pool.delete_subvolume(&new_files(connection, name)).await?)
     }
 
-    /// Moves the engine's folder of the machine, with its log and files such as `/etc/hosts` that root in the machine can
-    /// write, to a subvolume with a limit.
+    /// Moves the engine's folder of the machine, with its log and files such as `/etc/hosts` that root in the machine
+    /// can write, to a subvolume with a limit.
     pub(super) async fn limit_files(
         &self,
         connection: &Connection,

@@ -87,7 +87,8 @@ fn enter(args: &CopyArgs) -> Result<()> {
     let listed = fs::read_to_string(process.join("cgroup")).context(ENDED)?;
     let groups = control_groups(&listed, &args.container);
     ensure!(!groups.is_empty(), ENDED);
-    // What it has used so far isn't the machine's: where memory is short, it ends before what runs there, and the agent.
+    // What it has used so far isn't the machine's: where memory is short, it ends before what runs there, and the
+    // agent.
     fs::write("/proc/self/oom_score_adj", "1000").context("can't let the kernel end it first")?;
     for group in groups {
         // 0 is the process that writes it.

@@ -207,8 +207,8 @@ impl DockerMachines {
         Ok(self.connection().await?.in_pool)
     }
 
-    /// Fetches the machine's image, of at most `limit` bytes, from a registry of the agent's own, whose address needn't be
-    /// public.
+    /// Fetches the machine's image, of at most `limit` bytes, from a registry of the agent's own, whose address needn't
+    /// be public.
     ///
     /// # Errors
     /// As [`MachineDriver::fetch_image`].
@@ -367,7 +367,8 @@ impl DockerMachines {
         Ok(Some(self.checked(machine, labels)))
     }
 
-    /// Adds what the engine doesn't tell of a machine: what the agent's own check says, and whether the agent stopped it.
+    /// Adds what the engine doesn't tell of a machine: what the agent's own check says, and whether the agent stopped
+    /// it.
     fn checked(&self, mut machine: ObservedMachine, labels: &HashMap<String, String>) -> ObservedMachine {
         match &mut machine.state {
             MachineState::Running { ip, condition } => {

@@ -71,9 +71,10 @@ pub struct Images<'a> {
 }
 
 impl Images<'_> {
-    /// Ensures that the engine has the machine's image under `name`, and that the registry has given it to the machine's
-    /// owner. With `rules.keep` that is what `name` says. Otherwise the registry is asked, however much of the image
-    /// is here. Returns whether it was. When room is short, images that no container uses are removed unless one of their names is `wanted`.
+    /// Ensures that the engine has the machine's image under `name`, and that the registry has given it to the
+    /// machine's owner. With `rules.keep` that is what `name` says. Otherwise the registry is asked, however much of
+    /// the image is here. Returns whether it was. When room is short, images that no container uses are removed unless
+    /// one of their names is `wanted`.
     pub async fn pull(
         &self,
         spec: &MachineSpec,
@@ -106,8 +107,8 @@ impl Images<'_> {
         }
     }
 
-    /// Bytes that images may still use. If there are fewer than `wanted_room`, unused images are removed until there are
-    /// as many, the one first whose use is longest ago. Layers that images have in common are counted with each.
+    /// Bytes that images may still use. If there are fewer than `wanted_room`, unused images are removed until there
+    /// are as many, the one first whose use is longest ago. Layers that images have in common are counted with each.
     async fn room(
         &self,
         share: u64,

@@ -91,7 +91,8 @@ pub struct PrivateNetworks {
 }
 
 impl PrivateNetworks {
-    /// Networks of the node with this key, whose machines with internet ask these name servers. `program` is the agent's.
+    /// Networks of the node with this key, whose machines with internet ask these name servers. `program` is the
+    /// agent's.
     pub fn new(node: &PublicKey, name_servers: Vec<IpAddr>, program: PathBuf) -> Self {
         let names = run_folder(node).join("network");
         let resolver = Daemon {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The name server of private networks: a process of its own, which outlives the agent, with a socket in each namespace.
-//! A look-up hangs for tens of seconds while no server answers.
+//! The name server of private networks: a process of its own, which outlives the agent, with a socket in each
+//! namespace. A look-up hangs for tens of seconds while no server answers.
 
 use super::{
     namespace::{path, within},

@@ -79,8 +79,8 @@ pub enum Found {
 }
 
 impl Table {
-    /// What a machine with this address in a namespace finds under a name, which is in lower case and without a dot at the
-    /// end. A machine in several networks finds names of all.
+    /// What a machine with this address in a namespace finds under a name, which is in lower case and without a dot at
+    /// the end. A machine in several networks finds names of all.
     pub fn find(&self, namespace: &str, asker: IpAddr, name: &str) -> Found {
         let here = self.networks.iter().find(|network| network.namespace == namespace);
         let is_peer = here.is_some_and(|here| here.elsewhere.peers.iter().any(|ip| *ip == asker));

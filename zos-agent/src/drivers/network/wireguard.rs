@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tunnels to other nodes: a WireGuard interface in the namespace of each network that has parts there. It is made on the
-//! host and moved, so that its own packets go over the host's network. Where the kernel has no WireGuard, `wireguard-go`
-//! does it, a process that outlives the agent.
+//! Tunnels to other nodes: a WireGuard interface in the namespace of each network that has parts there. It is made on
+//! the host and moved, so that its own packets go over the host's network. Where the kernel has no WireGuard,
+//! `wireguard-go` does it, a process that outlives the agent.
 
 use super::{
     namespace::{Namespace, delete_on_host, is_on_host},
@@ -56,8 +56,8 @@ pub struct TunnelSpec {
     pub secret: [u8; 32],
     /// The port that it had before, if it is known.
     pub port: Option<u16>,
-    /// The other nodes: their ranges, and the address at which those begin that have none yet. A peer of the owner's has
-    /// none: it begins itself.
+    /// The other nodes: their ranges, and the address at which those begin that have none yet. A peer of the owner's
+    /// has none: it begins itself.
     pub peers: BTreeMap<WireGuardKey, (BTreeSet<Ipv4Net>, Option<SocketAddr>)>,
     /// Where the node itself answers ranges from that may ask it.
     pub sources: BTreeMap<Ipv4Net, Ipv4Addr>,

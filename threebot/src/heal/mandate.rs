@@ -21,10 +21,10 @@ use tfgrid_client::{
     units::{ParseError, parse_country, parse_duration, parse_rate},
 };
 
-/// The policy of `threebot heal`.
+/// The mandate of `threebot heal`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Policy {
+pub struct Mandate {
     /// The owner's twin.
     pub twin: TwinId,
     /// How long the chain has known a node as offline before its contracts are moved, such as `30m`.
@@ -150,38 +150,38 @@ pub struct Exclude {
     pub applications: BTreeSet<String>,
 }
 
-/// The JSON Schema of policies.
-pub fn policy_schema() -> Schema {
-    schema_for!(Policy)
+/// The JSON Schema of mandates.
+pub fn mandate_schema() -> Schema {
+    schema_for!(Mandate)
 }
 
-impl Policy {
+impl Mandate {
     pub fn read(file: &Path) -> Result<Self> {
         let name = file.display();
         let text = fs::read(file).with_context(|| format!("can't read {name}"))?;
-        let policy = Self::parse(&text).with_context(|| format!("{name} isn't a policy (docs/BOT.md)"))?;
+        let mandate = Self::parse(&text).with_context(|| format!("{name} isn't a mandate (docs/BOT.md)"))?;
         let folder = file.parent().unwrap_or(Path::new("."));
-        let applications = policy.applications.iter().map(|file| folder.join(file)).collect();
-        Ok(Self { applications, ..policy })
+        let applications = mandate.applications.iter().map(|file| folder.join(file)).collect();
+        Ok(Self { applications, ..mandate })
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
-        let mut policy: Self = yaml_serde::from_slice(text)?;
-        if let Some(country) = &mut policy.placement.country {
+        let mut mandate: Self = yaml_serde::from_slice(text)?;
+        if let Some(country) = &mut mandate.placement.country {
             let code = parse_country(country).context("placement.country")?;
             *country = String::from_utf8_lossy(&code).into_owned();
         }
-        for commands in policy.snapshots.iter().flat_map(|schedule| &schedule.commands) {
+        for commands in mandate.snapshots.iter().flat_map(|schedule| &schedule.commands) {
             let is_for_one = commands.contract.is_some() != commands.part.is_some();
             ensure!(is_for_one, "snapshots.commands: each is for a `contract` or a `part`");
             let has_command = commands.before.is_some() || commands.after.is_some();
             ensure!(has_command, "snapshots.commands: each has `before`, `after` or both");
         }
-        if let Some(webhook) = &policy.webhook {
+        if let Some(webhook) = &mandate.webhook {
             let is_address = crate::webhook::parse_webhook(webhook).is_ok();
             ensure!(is_address, "webhook: an address begins with https:// or http://");
         }
-        Ok(policy)
+        Ok(mandate)
     }
 
     /// Rules for a part that no file has.
@@ -250,26 +250,26 @@ pub mod tests {
 
     const LEAST: &str = "{ twin: 7, offline: 30m, max_usd_per_hour: 0.5 }";
 
-    /// The policy with the least fields: 30 minutes, 0.5 USD per hour.
-    pub fn policy() -> Policy {
-        Policy::parse(LEAST.as_bytes()).unwrap()
+    /// The mandate with the least fields: 30 minutes, 0.5 USD per hour.
+    pub fn mandate() -> Mandate {
+        Mandate::parse(LEAST.as_bytes()).unwrap()
     }
 
     #[test]
-    fn a_policy_has_careful_defaults() {
-        let policy = policy();
-        assert_eq!((policy.twin, policy.offline.as_secs(), policy.max_rate), (7, 1_800, 5_000_000_000));
-        assert_eq!((policy.moves_per_day, policy.warn_days, policy.max_rate_each), (3, 7, None));
-        assert!(policy.leave_draining && !policy.without_data);
+    fn a_mandate_has_careful_defaults() {
+        let mandate = mandate();
+        assert_eq!((mandate.twin, mandate.offline.as_secs(), mandate.max_rate), (7, 1_800, 5_000_000_000));
+        assert_eq!((mandate.moves_per_day, mandate.warn_days, mandate.max_rate_each), (3, 7, None));
+        assert!(mandate.leave_draining && !mandate.without_data);
     }
 
     #[test]
-    fn the_policy_of_the_page_is_one() {
+    fn the_mandate_of_the_page_is_one() {
         let page = include_str!("../../../docs/BOT.md");
         let (_, yaml) = page.split_once("```yaml\n").unwrap();
-        let policy = Policy::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
-        let snapshots = policy.snapshots.unwrap();
-        assert!(policy.webhook.is_some() && snapshots.every.as_secs() == 6 * 3_600);
+        let mandate = Mandate::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
+        let snapshots = mandate.snapshots.unwrap();
+        assert!(mandate.webhook.is_some() && snapshots.every.as_secs() == 6 * 3_600);
         assert!(snapshots.keep.is_some() && snapshots.commands.len() == 1);
     }
 
@@ -280,7 +280,7 @@ pub mod tests {
             ", snapshots: { place: /b, every: 6h, commands: [{ part: shop/db, machine: db, before: sync }, \
              { contract: 7, machine: web, after: sync }] } }",
         );
-        let schedule = Policy::parse(text.as_bytes()).unwrap().snapshots.unwrap();
+        let schedule = Mandate::parse(text.as_bytes()).unwrap().snapshots.unwrap();
         let db = PartName { application: "shop".into(), part: "db".into() };
         let machine = |part: Option<&PartName>, line: &[ContractId]| {
             schedule.around(part, line).map(|around| around.machine)
@@ -295,7 +295,7 @@ pub mod tests {
     fn amounts_are_exact() {
         let with = |amount: &str| {
             let text = LEAST.replace("0.5", amount);
-            Policy::parse(text.as_bytes()).map(|policy| policy.max_rate).ok()
+            Mandate::parse(text.as_bytes()).map(|mandate| mandate.max_rate).ok()
         };
         let cases = ["1", "0.1", "'0.0125'", "0.0125 USD", "-1", "much"];
         let rates =
@@ -304,7 +304,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_wrong_policy_is_refused_with_the_reason() {
+    fn a_wrong_mandate_is_refused_with_the_reason() {
         for (more, words) in [
             ("surprise: 1", "surprise"),
             ("max_usd_per_hour_each: much", "max_usd_per_hour_each: \"much\" isn't an amount of USD"),
@@ -319,15 +319,15 @@ pub mod tests {
             ("snapshots: { place: b, every: 6h, commands: [{ part: a/b, machine: db }] }", "has `before`"),
         ] {
             let text = LEAST.replace(" }", &format!(", {more} }}"));
-            let error = format!("{:#}", Policy::parse(text.as_bytes()).unwrap_err());
+            let error = format!("{:#}", Mandate::parse(text.as_bytes()).unwrap_err());
             assert!(error.contains(words), "{more}: {error}");
         }
-        let error = Policy::parse(LEAST.replace("30m", "soon").as_bytes()).unwrap_err().to_string();
+        let error = Mandate::parse(LEAST.replace("30m", "soon").as_bytes()).unwrap_err().to_string();
         assert!(
             error.starts_with("offline: \"soon\" isn't a time") && error.contains("at line 1"),
             "{error}"
         );
-        assert!(Policy::read(Path::new("/nowhere")).is_err());
+        assert!(Mandate::read(Path::new("/nowhere")).is_err());
     }
 
     #[test]
@@ -335,6 +335,6 @@ pub mod tests {
         let published: serde_json::Value =
             serde_json::from_str(include_str!("../../../docs/heal.schema.json")).unwrap();
         let advice = "run `threebot heal schema > docs/heal.schema.json`";
-        assert_eq!(policy_schema().as_value(), &published, "{advice}");
+        assert_eq!(mandate_schema().as_value(), &published, "{advice}");
     }
 }

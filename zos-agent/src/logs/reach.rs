@@ -22,7 +22,7 @@ const SMTP: u16 = 25;
 
 /// What the farmer allows beyond the internet.
 #[derive(Args, Clone, Copy, Debug, Default)]
-pub struct LogPolicy {
+pub struct LogReach {
     /// Send tenants' output to private, loopback and link-local addresses, too
     ///
     /// Whoever deploys can then make this machine connect to any TLS service of the farm's own network.
@@ -30,7 +30,7 @@ pub struct LogPolicy {
     pub allow_private: bool,
 }
 
-impl LogPolicy {
+impl LogReach {
     /// Connects with the first address of a host that is allowed and answers.
     pub(super) async fn connect(self, host: &str, port: u16) -> Result<TcpStream> {
         ensure!(port != SMTP, "port {SMTP} is for mail");
@@ -72,18 +72,18 @@ mod tests {
     async fn private_addresses_are_refused_unless_allowed() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let closed = LogPolicy::default();
+        let closed = LogReach::default();
         for host in ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1"] {
             let error = closed.connect(host, port).await.unwrap_err().to_string();
             assert_eq!(error, "it has no public address", "{host}");
         }
-        LogPolicy { allow_private: true }.connect("127.0.0.1", port).await.unwrap();
+        LogReach { allow_private: true }.connect("127.0.0.1", port).await.unwrap();
         assert!(is_own(Ipv4Addr::LOCALHOST.into()) && !is_own(Ipv4Addr::new(1, 1, 1, 1).into()));
     }
 
     #[tokio::test]
     async fn mail_servers_get_no_output() {
-        let all = LogPolicy { allow_private: true };
+        let all = LogReach { allow_private: true };
         assert!(all.connect("127.0.0.1", SMTP).await.unwrap_err().to_string().contains("mail"));
     }
 }
