@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a power cut leaves of the container engine's work. The engine doesn't sync all that it writes: an empty file of
 //! a volume keeps it from starting for ever, a machine with an empty file is lost to it, and a layer counts as whole
-//! whose files never reached the disk. What a machine uses is whole: its root is a snapshot, for which the kernel writes
-//! the layers first.
+//! whose files never reached the disk. The layers of a machine are whole: its root is a snapshot, before which the
+//! kernel writes them.
 
 use super::pool::entries;
 use anyhow::{Context, Result};

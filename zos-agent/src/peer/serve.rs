@@ -223,8 +223,8 @@ impl Caller {
             return Err(unknown(contract));
         };
         if self.is_untested && contract.is_some() {
-            let message = "the node hasn't passed its self-test since it was started, and answers its farmer alone until \
-                           then: try again";
+            let message =
+                "the node hasn't passed its self-test since its start, and answers its farmer alone until it has";
             return Err(failed(FailedCode::Failed, message));
         }
         let (most, what) = match contract {
