@@ -224,7 +224,7 @@ impl Caller {
         };
         if self.is_untested && contract.is_some() {
             let message =
-                "the node hasn't passed its self-test since its start, and answers its farmer alone until it has";
+                "the node hasn't passed its self-test since its start, and answers its farmer alone";
             return Err(failed(FailedCode::Failed, message));
         }
         let (most, what) = match contract {
