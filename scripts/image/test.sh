@@ -118,7 +118,7 @@ boot() { # STICK [updates]
 }
 
 cut_power() { { kill -9 "$machine" && wait "$machine"; } 2>/dev/null || true; }
-has_secure_boot() { threebot node show 1 | grep -q "virtual, secure boot"; }
+has_secure_boot() { threebot node show 1 | grep -q ", secure boot"; }
 is_online() { [[ $(threebot --json node show 1 | jq -r .state) == online ]]; }
 serves_page() { # a page that is opened over the peer endpoint
     "$programs/threebot" forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
