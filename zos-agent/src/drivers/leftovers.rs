@@ -132,11 +132,12 @@ fn layers(data: &Path, top: Option<String>) -> Result<Option<Vec<(String, String
     Ok(Some(layers))
 }
 
-/// Whether the engine knows where the volume is. Without that it would take an empty folder of its own for it.
+/// Whether the engine knows where the volume is. Without that it would take a folder of its own for one of the node's.
 fn is_volume(volume: &Path) -> Result<bool> {
     Ok(match text(&volume.join("opts.json"))? {
         Some(options) => serde_json::from_str::<Value>(&options).is_ok(),
-        None => !entries(&volume.join("_data"))?.is_empty(),
+        // Those that the engine makes by itself are in its own folder.
+        None => !name(volume).starts_with("zos-"),
     })
 }
 
@@ -164,7 +165,10 @@ mod tests {
 
     /// An engine's data with one machine.
     const MACHINE: [(&str, &str); 18] = [
-        ("containers/c/config.v2.json", r#"{"Image":"sha256:i","MountPoints":{"/d":{"Name":"v"},"/e":{}}}"#),
+        (
+            "containers/c/config.v2.json",
+            r#"{"Image":"sha256:i","MountPoints":{"/d":{"Name":"zos-v"},"/e":{}}}"#,
+        ),
         ("containers/c/hostconfig.json", "{}"),
         ("image/btrfs/layerdb/mounts/c/mount-id", "m"),
         ("image/btrfs/layerdb/mounts/c/init-id", "m-init"),
@@ -178,7 +182,7 @@ mod tests {
         ("btrfs/subvolumes/m-init/file", "x"),
         ("btrfs/subvolumes/t/file", "x"),
         ("btrfs/subvolumes/b/file", "x"),
-        ("volumes/v/opts.json", r#"{"MountType":"none"}"#),
+        ("volumes/zos-v/opts.json", r#"{"MountType":"none"}"#),
         ("volumes/metadata.db", "x"),
         ("volumes/plain/_data/file", "x"),
         ("network/files/local-kv.db", "x"),
@@ -240,8 +244,8 @@ mod tests {
     #[test]
     fn a_volume_of_unknown_place_is_removed_with_its_machine() {
         for content in [Some(""), Some("{"), None] {
-            let left = left("volumes/v/opts.json", content);
-            assert_eq!(left[..2], ["volumes/v", "containers/c"], "{content:?}");
+            let left = left("volumes/zos-v/opts.json", content);
+            assert_eq!(left[..2], ["volumes/zos-v", "containers/c"], "{content:?}");
         }
         assert_eq!(left("volumes/other/opts.json", Some("")), ["volumes/other"]);
     }
