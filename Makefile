@@ -234,7 +234,8 @@ image: requirements ## Make the boot image of nodes: target/image; KEY= and CERT
 .PHONY: test-image
 test-image: image ## Boot the image under emulation: join, deploy, restart, update, roll back
 	$(BUILD_GRID)
-	@$(AS_ROOT) env MIRROR="$(MIRROR)" scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
+	@$(AS_ROOT) env MIRROR="$(MIRROR)" ACCEL="$(ACCEL)" \
+		scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests

@@ -10,6 +10,8 @@ use tfgrid_tests::{Agent, Chain, Engine, Person, Registry, binary, free_port, on
 const NOTICE: Duration = Duration::from_secs(30);
 /// The agent gives a refusal half a minute to pass.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(90);
+/// Blocks of the chain, and keys in them, are read first; a self-test is tried again after up to half a minute.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(90);
 const UNKNOWN_TICKET: &str =
     "tfgrid-ticket-1:0707070707070707070707070707070707070707070707070707070707070707";
 
@@ -42,17 +44,34 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         chain.resume(&run)?;
 
         let node = farmer.waits_for_node()?;
-        user.deploys_a_site(node, &image)?.page()?;
+        let site = user.deploys_a_site(node, &image)?;
+        site.page()?;
         ensure!(agent.is_running());
         let examined = doctor(&endpoints, &engine, agent.data())?;
         ensure!(examined["node"] == node, "{examined}");
         for (name, expected) in [("agent", "ok"), ("container engine", "ok"), ("self-test", "ok")] {
             ensure!(state_of(&examined, name)? == expected, "{name}: {examined}");
         }
+        // Where it can be dialled is on the chain by then.
+        let status = || farmer.threebot(&["node", "status", &node.to_string()]);
+        wait_for("the farmer to be answered", ANSWERS_WITHIN, || Ok(status().ok()))?;
+        let told = agent.log().matches(tells).count();
         agent.kill()?;
         let examined = doctor(&endpoints, &engine, agent.data())?;
         ensure!(state_of(&examined, "agent")? == "wrong", "{examined}");
-        Ok(())
+
+        engine.stop()?;
+        agent.resume(&run)?;
+        wait_for("the self-test to fail again", NOTICE, || {
+            Ok((agent.log().matches(tells).count() > told).then_some(()))
+        })?;
+        let found = wait_for("the farmer to be answered untested", ANSWERS_WITHIN, || Ok(status().ok()))?;
+        ensure!(state_of(&found, "self-test")? == "wrong", "{found}");
+        let of_site = || user.threebot(&["status", &site.contract]);
+        let refused = of_site().err().context("a node answers a tenant before its self-test")?;
+        ensure!(format!("{refused:#}").contains("hasn't passed its self-test"), "{refused:#}");
+        engine.start(&run)?;
+        wait_for("the tenant to be answered", ANSWERS_WITHIN, || Ok(of_site().ok())).map(drop)
     })
 }
 

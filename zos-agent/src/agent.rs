@@ -25,7 +25,7 @@ use crate::{
     gpus::Gpus,
     host::{self, CapacityOverride},
     identity::Identity,
-    join::Joining,
+    join::{Belonging, Joining},
     links::Links,
     logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
@@ -44,14 +44,15 @@ use futures::FutureExt;
 use prometheus::Registry;
 use std::{
     env,
+    future::pending,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
-use tfgrid_primitives::{Features, PublicKey, Resources};
+use tfgrid_primitives::{Features, NodeId, PublicKey, Resources};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, OnceCell, mpsc, watch},
     task::JoinSet,
     time::sleep,
 };
@@ -87,13 +88,26 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
     let mut tasks = JoinSet::new();
     tasks.spawn(metrics::serve(args.metrics, registry));
     let machine = OnMachine::open(&args, &key, &store, &mut tasks).await?;
-    let self_test = machine.self_test();
+    let own = |node| {
+        let (place, store, log) = (args.place.clone(), store.clone(), own_log.clone());
+        Arc::new(Own { node, key, place, store, begun, log })
+    };
+    let (self_test, failed, peer) = (machine.self_test(), Notify::new(), OnceCell::new());
+    let untested = Untested {
+        args: &args,
+        identity: &identity,
+        store: &store,
+        metrics: &metrics,
+        machine: &machine,
+        peer: &peer,
+    };
     tokio::select! {
-        () = self_test.until_passed(&store, &metrics) => {}
+        () = self_test.until_passed(&store, &metrics, &failed) => {}
+        () = untested.answer_farmer(&failed, &own) => {}
         ended = tasks.join_next() => return ended_early(ended),
     }
 
-    let peer = PeerEndpoint::bind(args.peer.clone(), &identity.peer_secret()).await?;
+    let peer = untested.endpoint().await?;
     let endpoints = Endpoints::new(args.grid.chain.clone());
     let joining = Joining {
         endpoints: &endpoints,
@@ -109,11 +123,67 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
     };
-    let (node, place) = (joined.node, args.place.clone());
+    let own = own(joined.node);
     let chain = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
-    let own = Arc::new(Own { node, key, place, store: store.clone(), begun, log: own_log });
     OnGrid { args, identity, store, metrics, machine, peer, chain, own }.start(&mut tasks)?;
     ended_early(tasks.join_next().await)
+}
+
+/// A node that hasn't passed its self-test.
+struct Untested<'a> {
+    args: &'a RunArgs,
+    identity: &'a Identity,
+    store: &'a Store,
+    metrics: &'a Metrics,
+    machine: &'a OnMachine,
+    peer: &'a OnceCell<PeerEndpoint>,
+}
+
+impl Untested<'_> {
+    /// Once a self-test has `failed`, answers the farmer about the node, if it has joined, for ever. Nobody else is
+    /// answered.
+    async fn answer_farmer(&self, failed: &Notify, own: impl FnOnce(NodeId) -> Arc<Own>) {
+        failed.notified().await;
+        if let Err(why) = self.answer(own).await {
+            warn!("the farmer isn't answered before the self-test has passed: {why:#}");
+        }
+        pending().await
+    }
+
+    async fn answer(&self, own: impl FnOnce(NodeId) -> Arc<Own>) -> Result<()> {
+        let Some(joined) = Belonging::joined(self.store)? else { return Ok(()) };
+        let Self { args, identity, store, metrics, machine, .. } = *self;
+        let peer = self.endpoint().await?;
+        let (snapshots, snapshots_rx) = watch::channel(None);
+        let (known, known_rx) = watch::channel(Arc::default());
+        let sources = Sources {
+            known: known_rx,
+            snapshots: snapshots_rx.clone(),
+            observed: watch::channel(Arc::default()).1,
+            standings: watch::channel(Arc::default()).1,
+            tunnels: watch::channel(Arc::default()).1,
+            log: watch::channel(EventLog::default()).1,
+            holds: Holds::load(store.clone())?,
+            own: own(joined.node),
+            done: mpsc::channel(1).0,
+        };
+        let streams = Streams::new(machine.machines.clone(), machine.volumes.clone(), program()?);
+        let server = Server::new(&peer, streams, sources).untested();
+        let endpoints = Endpoints::new(args.grid.chain.clone());
+        let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
+        let (key, metrics) = (identity.seal_key().clone(), metrics.clone());
+        let follower = Follower::new(chain.clone(), key, store.clone(), metrics, snapshots, FOLLOW_AGAIN)?;
+        let keeper = Keeper::new(chain, snapshots_rx, known);
+        tokio::join!(follower.run(), keeper.run(), server.run());
+        Ok(())
+    }
+
+    /// The peer endpoint, which is opened when it is needed.
+    async fn endpoint(&self) -> Result<PeerEndpoint> {
+        let secret = self.identity.peer_secret();
+        let open = || PeerEndpoint::bind(self.args.peer.clone(), &secret);
+        Ok(self.peer.get_or_try_init(open).await?.clone())
+    }
 }
 
 /// Storage, machines, networks and gateway of the node.

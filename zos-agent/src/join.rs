@@ -85,6 +85,16 @@ impl Belonging {
             .map(H256)
             .with_context(|| format!("{FILE} is damaged: {:?} is no hash of a block", self.genesis))
     }
+
+    /// The node's place on the chain as it was last found, without a connection; `None` if it has never joined.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn joined(store: &Store) -> Result<Option<Joined>> {
+        let Some(known) = Self::known(store)? else { return Ok(None) };
+        let Some(node) = known.node else { return Ok(None) };
+        Ok(Some(Joined { genesis: known.genesis()?, node, client: None }))
+    }
 }
 
 /// Why a node isn't on the chain yet.
@@ -127,11 +137,10 @@ impl Joining<'_> {
                 Err(why) => why,
             };
             if let NotJoined::Retry(why) = &why
-                && let Some(known) = Belonging::known(self.store)?
-                && let Some(node) = known.node
+                && let Some(joined) = Belonging::joined(self.store)?
             {
-                warn!(node, "the chain isn't reached: {why:#}");
-                return Ok(Joined { genesis: known.genesis()?, node, client: None });
+                warn!(node = joined.node, "the chain isn't reached: {why:#}");
+                return Ok(joined);
             }
             if let NotJoined::Refused(refusal) = why
                 && let Some(advice) = advice(refusal)
@@ -301,5 +310,22 @@ mod tests {
         }
         assert_eq!(advice(Refusal::ValidityOutOfRange), None);
         assert_eq!(advice(Refusal::TooSoon), None);
+    }
+
+    #[test]
+    fn only_a_node_that_has_joined_has_a_place_on_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let place = || Belonging::joined(&store).map(|found| found.map(|found| (found.genesis, found.node)));
+        assert_eq!(place().unwrap(), None);
+        let mut belonging = Belonging { genesis: "07".repeat(32), node: None };
+        store.write(FILE, &belonging).unwrap();
+        assert_eq!(place().unwrap(), None);
+        belonging.node = Some(4);
+        store.write(FILE, &belonging).unwrap();
+        assert_eq!(place().unwrap(), Some((H256([7; 32]), 4)));
+        belonging.genesis = "07".into();
+        store.write(FILE, &belonging).unwrap();
+        assert!(place().unwrap_err().to_string().contains("chain.json is damaged"));
     }
 }

@@ -26,6 +26,7 @@ use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{ContractId, units::MIB};
 use tokio::{
     net::TcpStream,
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -84,8 +85,8 @@ pub struct SelfTest<'a> {
 }
 
 impl SelfTest<'_> {
-    /// Tests until a test has passed.
-    pub async fn until_passed(&self, store: &Store, metrics: &Metrics) {
+    /// Tests until a test has passed; tells of each that `failed`.
+    pub async fn until_passed(&self, store: &Store, metrics: &Metrics, failed: &Notify) {
         let mut failures = 0u32;
         loop {
             let begun = Instant::now();
@@ -107,6 +108,7 @@ impl SelfTest<'_> {
             failures = failures.saturating_add(1);
             let delay = AGAIN.delay(failures);
             warn!(retry_in = ?delay, "no heartbeats, nothing is started: the self-test has failed: {why}");
+            failed.notify_one();
             sleep(delay).await;
         }
     }

@@ -15,13 +15,17 @@ use std::{
 pub const FOLDER: &str = "/var/lib/zos";
 /// Label of a disk that an image has taken.
 const LABEL: &str = "zos-state";
+/// Its label before: nothing was ever written to it but the file system, which a power cut may have left in parts.
+const NEW_LABEL: &str = "zos-state-new";
 /// Smaller ones are sticks and cards.
 const MIN_BYTES: u64 = 8 << 30;
 /// Bytes at either end that must be zero on a blank disk, beside signatures that `blkid` knows.
 const MARGIN: u64 = 1 << 20;
-/// The superblock of btrfs, and where its magic number and the label are in it.
+/// The superblock of btrfs, and where its magic number and the label are in it. `mkfs.btrfs` has another number until
+/// it ends.
 const SUPERBLOCK: u64 = 64 << 10;
 const MAGIC: (usize, &[u8]) = (0x40, b"_BHRfS_M");
+const UNFINISHED_MAGIC: &[u8] = b"!BHRfS_M";
 const LABEL_AT: usize = 0x12b;
 /// Exit code of `blkid` that has found nothing.
 const NOTHING_FOUND: i32 = 2;
@@ -33,6 +37,8 @@ const NO_DISKS: [&str; 7] = ["dm-", "fd", "loop", "md", "ram", "sr", "zram"];
 enum Content {
     /// The state of a node that booted from an image.
     State,
+    /// A file system for it that was never used.
+    New,
     Nothing,
     /// What it is, for people.
     Other(String),
@@ -51,13 +57,18 @@ pub fn open() -> Result<String> {
     let disks: Vec<Disk> = entries(Path::new("/sys/block")).iter().filter_map(|disk| examine(disk)).collect();
     let disk = choose(&disks)?;
     let device = &disk.device;
-    if disk.content == Content::Nothing {
-        // It refuses a disk that holds a file system, as a last check.
-        run(tool("mkfs.btrfs").args(["-q", "-L", LABEL]).arg(device))?;
+    if disk.content != Content::State {
+        // Without force, it refuses a disk that holds a file system, as a last check.
+        let force = (disk.content == Content::New).then_some("-f");
+        run(tool("mkfs.btrfs").args(["-q", "-L", NEW_LABEL]).args(force).arg(device))?;
     }
     // Flags that are set here would stay on machines' mounts, which must be as they ask.
     mount(device, FOLDER, "btrfs", MountFlags::empty(), None)
         .with_context(|| format!("can't mount {}", device.display()))?;
+    if disk.content != Content::State {
+        // The kernel returns when it is on the disk, with all of the file system.
+        run(tool("btrfs").args(["filesystem", "label", FOLDER, LABEL]))?;
+    }
     Ok(format!("{}, {} GiB", device.display(), disk.bytes >> 30))
 }
 
@@ -72,7 +83,7 @@ fn choose(disks: &[Disk]) -> Result<&Disk> {
             bail!("{} hold the state of a node each: leave one of them in the machine", names.join(" and "));
         }
     }
-    let blank = disks.iter().filter(|disk| disk.content == Content::Nothing);
+    let blank = disks.iter().filter(|disk| matches!(disk.content, Content::Nothing | Content::New));
     if let Some(disk) = blank.max_by_key(|disk| (disk.is_flash, disk.bytes)) {
         return Ok(disk);
     }
@@ -113,8 +124,8 @@ fn examine(entry: &Path) -> Option<Disk> {
 
 fn content(device: &Path, bytes: u64) -> Result<Content> {
     let mut file = File::open(device)?;
-    if is_state(&mut file)? {
-        return Ok(Content::State);
+    if let Some(own) = own_content(&mut file)? {
+        return Ok(own);
     }
     let probe = tool("blkid")
         .args(["-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE"])
@@ -129,13 +140,19 @@ fn content(device: &Path, bytes: u64) -> Result<Content> {
     Ok(if is_blank { Content::Nothing } else { Content::Other("data without a known format".into()) })
 }
 
-fn is_state(file: &mut File) -> Result<bool> {
+/// `None` on a disk that no image has written.
+fn own_content(file: &mut File) -> Result<Option<Content>> {
     let mut block = [0; 4096];
     file.seek(SeekFrom::Start(SUPERBLOCK))?;
     file.read_exact(&mut block)?;
     let (at, magic) = MAGIC;
-    let label = &block[LABEL_AT..=LABEL_AT + LABEL.len()];
-    Ok(block[at..].starts_with(magic) && label == [LABEL.as_bytes(), &[0]].concat())
+    let has_magic = |magic: &[u8]| block[at..].starts_with(magic);
+    let has_label = |label: &str| block[LABEL_AT..].starts_with(&[label.as_bytes(), &[0]].concat());
+    if has_magic(magic) && has_label(LABEL) {
+        return Ok(Some(Content::State));
+    }
+    let is_new = (has_magic(magic) || has_magic(UNFINISHED_MAGIC)) && has_label(NEW_LABEL);
+    Ok(is_new.then_some(Content::New))
 }
 
 fn is_zero(file: &mut File, at: u64) -> Result<bool> {
@@ -210,5 +227,18 @@ mod tests {
         assert!(matches!(of(&[(0, b"LUKS\xba\xbe\0\x01")]), Content::Other(_)));
         assert_eq!(of(&[(0x10040, b"_BHRfS_M"), (0x1012b, b"zos-state")]), Content::State);
         assert!(matches!(of(&[(0x10040, b"_BHRfS_M"), (0x1012b, b"zos-state-2")]), Content::Other(_)));
+        assert_eq!(of(&[(0x10040, b"!BHRfS_M"), (0x1012b, b"zos-state")]), unknown);
+    }
+
+    #[test]
+    fn a_file_system_that_was_never_used_is_made_again() {
+        for magic in [b"_BHRfS_M", b"!BHRfS_M"] {
+            let (file, bytes) = written(64 << 20, &[(0x10040, magic), (0x1012b, b"zos-state-new")]);
+            assert_eq!(content(file.path(), bytes).unwrap(), Content::New);
+        }
+        let (new, other) = (disk("sda", 100, true, Content::New), disk("sdb", 90, true, Content::Nothing));
+        let own = disk("sdc", 50, false, Content::State);
+        assert_eq!(chosen(&[new.clone(), other.clone()]).unwrap(), "/dev/sda");
+        assert_eq!(chosen(&[new, other, own]).unwrap(), "/dev/sdc");
     }
 }

@@ -22,6 +22,10 @@ const MODULES: &str = "/etc/zos/modules";
 /// A driver may bring devices that need others.
 const ROUNDS: u32 = 3;
 const FIREWALL: &str = "/etc/zos/base.nft";
+/// Variables of the firmware, in which the agent reads whether Secure Boot is on. The kernel has the folder where the
+/// firmware is UEFI.
+const VARIABLES: &str = "/sys/firmware/efi/efivars";
+const VARIABLES_MODULE: &str = "efivarfs";
 /// Closes doors that nobody here uses.
 const VALUES: [(&str, &str); 8] = [
     ("kernel/sysrq", "0"),
@@ -79,11 +83,24 @@ pub fn load_drivers() -> Result<()> {
     }
     let list = fs::read_to_string(MODULES).with_context(|| format!("can't read {MODULES}"))?;
     run(tool("modprobe").arg("-a").args(list.lines()))?;
+    // A firmware that lets nobody read them is as one without Secure Boot.
+    let _ = mount_variables(Path::new(VARIABLES));
     for (name, value) in VALUES {
         let file = Path::new("/proc/sys").join(name);
         fs::write(&file, value).with_context(|| format!("can't set {} to {value}", file.display()))?;
     }
     fs::write("/proc/sys/kernel/modules_disabled", "1").context("can't forbid more drivers")
+}
+
+/// Machines have no view of them: the engine hides `/sys/firmware`.
+fn mount_variables(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    run(tool("modprobe").arg(VARIABLES_MODULE))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount(VARIABLES_MODULE, folder, VARIABLES_MODULE, flags, None)
+        .with_context(|| format!("can't mount {}", folder.display()))
 }
 
 /// What devices below say for their drivers to be found.
@@ -126,4 +143,24 @@ pub fn entries(folder: &Path) -> Vec<PathBuf> {
         fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
     entries.sort();
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_uefi_has_no_variables_to_mount() {
+        let firmware = tempfile::tempdir().unwrap();
+        mount_variables(&firmware.path().join("efivars")).unwrap();
+    }
+
+    #[test]
+    fn the_agent_reads_secure_boot_where_variables_are() {
+        let agent = include_str!("../../zos-agent/src/details.rs");
+        let folder = VARIABLES.trim_start_matches('/');
+        assert!(agent.contains(&format!("SECURE_BOOT: &str = \"{folder}/SecureBoot-")));
+        let drivers = include_str!("../../scripts/image/drivers.txt");
+        assert!(drivers.lines().any(|driver| driver == format!("fs/{VARIABLES_MODULE}")));
+    }
 }

@@ -4,6 +4,7 @@
 
 use super::{
     daemon::{Daemon, processes},
+    leftovers::{self, Leftovers},
     machine::CTR,
     pool::{Pool, entries, run_folder},
     runtime,
@@ -140,7 +141,12 @@ impl OwnEngine {
             "registry-mirrors": self.mirrors,
             "log-level": "warn",
         });
-        daemon(&DOCKERD, "--config-file", self.run.join("dockerd.json"), content.to_string(), GROUP)
+        daemon(&DOCKERD, "--config-file", self.dockerd_config(), content.to_string(), GROUP)
+    }
+
+    /// It is there from the engine's first start since the machine's.
+    fn dockerd_config(&self) -> PathBuf {
+        self.run.join("dockerd.json")
     }
 
     /// What a daemon's start needs.
@@ -157,8 +163,34 @@ impl OwnEngine {
         }
         if daemon.program == DOCKERD.program {
             self.pool.restore_limits().await?;
+            if !self.dockerd_config().exists()
+                && let Err(error) = self.remove_leftovers().await
+            {
+                warn!("the engine may not start after a power cut: {error:#}");
+            }
             if let Err(error) = self.remove_roots_without_machine().await {
                 warn!("machines that were removed may still use space: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what a power cut may have left. Nothing of the engine may have run since the machine's start.
+    async fn remove_leftovers(&self) -> Result<()> {
+        for data in entries(&self.pool.engine().join("docker"))? {
+            let Leftovers { entries, subvolumes } = leftovers::find(&data)?;
+            let count = entries.len() + subvolumes.len();
+            if count > 0 {
+                info!(count, "removing what the engine's last run has left");
+            }
+            // Nothing is built here, and a damaged database of builds keeps the engine from starting.
+            for entry in entries.into_iter().chain([data.join("buildkit")]).filter(|entry| entry.exists()) {
+                let removed =
+                    if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+                removed.with_context(|| format!("can't remove {}", entry.display()))?;
+            }
+            for subvolume in subvolumes {
+                self.pool.delete_subvolume(&subvolume).await?;
             }
         }
         Ok(())

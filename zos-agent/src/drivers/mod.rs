@@ -11,6 +11,7 @@ pub mod fake;
 pub mod firewall;
 mod forwarding;
 pub mod gateway;
+mod leftovers;
 pub(crate) mod limits;
 pub mod machine;
 pub mod name_servers;

@@ -52,6 +52,8 @@ pub(crate) const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
 
 /// Label of file systems that an agent has made.
 const LABEL: &str = "zos-pool";
+/// Their label until they are mounted for the first time and on the disk: nothing was ever in there.
+const NEW_LABEL: &str = "zos-pool-new";
 /// Type of a btrfs in `statfs(2)`.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
 /// Extended attribute of a complete subvolume: its id. Only the host's root can set it.
@@ -1072,7 +1074,7 @@ pub fn set_restored(path: &Path) -> io::Result<()> {
 /// Mounts the file system of these devices, and adds those to it that hold nothing at all. One is made if none holds
 /// anything.
 async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()> {
-    let (mut holding, mut blank) = (Vec::new(), Vec::new());
+    let (mut holding, mut blank, mut is_new) = (Vec::new(), Vec::new(), false);
     for device in devices {
         let name = text(device)?;
         ensure!(device.exists(), "there is no {name}: is the disk connected?");
@@ -1082,19 +1084,24 @@ async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()>
             continue;
         }
         let label = run(&BLKID, &["--probe", "--output", "value", "--match-tag", "LABEL", name]).await;
+        let label = label.unwrap_or_default();
         ensure!(
-            label.is_ok_and(|label| label.trim() == LABEL),
+            [LABEL, NEW_LABEL].contains(&label.trim()),
             "{name} holds data ({signatures}), which is never overwritten: name another disk, or if nothing on it is \
              needed, run `wipefs --all {name}`"
         );
-        holding.push(name);
+        // A power cut may have left one of these in parts.
+        let is_unused = label.trim() == NEW_LABEL;
+        is_new |= is_unused;
+        if is_unused && !is_mounted { blank.push(name) } else { holding.push(name) }
     }
     if holding.is_empty() && !is_mounted {
         info!(devices = blank.join(","), "making the storage pool");
         let metadata = if blank.len() > 1 { "raid1" } else { "dup" };
-        let options = ["--quiet", "--label", LABEL, "--data", "single", "--metadata", metadata];
-        run(&MKFS, &[&options, blank.as_slice()].concat()).await?;
-        holding = std::mem::take(&mut blank);
+        let options = ["--quiet", "--label", NEW_LABEL, "--data", "single", "--metadata", metadata];
+        let force: &[&str] = if is_new { &["--force"] } else { &[] };
+        run(&MKFS, &[&options, force, blank.as_slice()].concat()).await?;
+        (holding, is_new) = (std::mem::take(&mut blank), true);
     }
     let first =
         holding.first().context("they hold nothing, and another pool is mounted: name its disks too")?;
@@ -1104,6 +1111,10 @@ async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()>
         run(&BTRFS, &["device", "scan"]).await?;
         let mounted = run(&MOUNT, &["-t", "btrfs", "-o", "nosuid,nodev", first, text(root)?]).await;
         mounted.context("is a disk of the pool missing or damaged?")?;
+    }
+    if is_new {
+        // The kernel returns when it is on the disk, with all of the file system.
+        run(&BTRFS, &["filesystem", "label", text(root)?, LABEL]).await?;
     }
     let members = members(&kernel_folder(root).await?)?;
     if let Some(other) = holding.iter().find(|name| !members.contains(&real(Path::new(name)))) {

@@ -9,6 +9,7 @@ use crate::{
     doctor::{grid, machine},
     engine::Standings,
     own_log::OwnLog,
+    self_test::Outcome,
     store::Store,
 };
 use std::time::Instant;
@@ -52,7 +53,9 @@ impl Sources {
         let mut findings = machine::examine(place, key, store).await;
         let snapshot = self.snapshots.borrow().clone();
         findings.push(chain(snapshot.as_deref(), unix_ms()));
-        findings.push(workloads(&self.standings.borrow()));
+        let is_tested =
+            Outcome::last(store).is_ok_and(|last| last.is_some_and(|last| last.failure.is_none()));
+        findings.push(workloads(is_tested.then_some(&**self.standings.borrow())));
         NodeStatus {
             node: *node,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -102,9 +105,13 @@ fn chain(snapshot: Option<&Snapshot>, now_ms: u64) -> Finding {
 }
 
 /// How many contracts run, and nothing of them.
-fn workloads(standings: &Standings) -> Finding {
+fn workloads(standings: Option<&Standings>) -> Finding {
+    const NAME: &str = "contracts";
+    let Some(standings) = standings else {
+        return Finding::note(NAME, "none is looked at before the self-test has passed");
+    };
     let ready = standings.values().filter(|standing| standing.is_ready).count();
-    Finding::note("contracts", format!("{ready} of {} run as they should", standings.len()))
+    Finding::note(NAME, format!("{ready} of {} run as they should", standings.len()))
 }
 
 #[cfg(test)]
@@ -130,7 +137,8 @@ mod tests {
         let standing =
             |is_ready| Standing { is_ready, trouble: Some("no image secret".into()), ..Default::default() };
         let standings: Standings = [(7, standing(true)), (8, standing(false))].into();
-        assert_eq!(workloads(&standings).text, "1 of 2 run as they should");
+        assert_eq!(workloads(Some(&standings)).text, "1 of 2 run as they should");
+        assert_eq!(workloads(None).text, "none is looked at before the self-test has passed");
         assert_eq!(chain(None, 0).state, State::Wrong);
     }
 }

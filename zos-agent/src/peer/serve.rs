@@ -75,7 +75,7 @@ pub struct Sources {
 /// Serves callers.
 pub struct Server {
     endpoint: PeerEndpoint,
-    caller: Arc<Caller>,
+    caller: Caller,
     links: Option<mpsc::Sender<Connection>>,
 }
 
@@ -87,14 +87,23 @@ struct Caller {
     /// `None` is the node itself.
     of_contract: Counts<Option<ContractId>>,
     of_twin: Counts<TwinId>,
+    /// Whether requests about contracts have to wait.
+    is_untested: bool,
 }
 
 impl Server {
     /// Serves on this endpoint once it runs.
     pub fn new(endpoint: &PeerEndpoint, streams: Streams, sources: Sources) -> Self {
         let (connections, of_contract, of_twin) = Default::default();
-        let caller = Caller { streams, sources, connections, of_contract, of_twin };
-        Self { endpoint: endpoint.clone(), caller: Arc::new(caller), links: None }
+        let caller = Caller { streams, sources, connections, of_contract, of_twin, is_untested: false };
+        Self { endpoint: endpoint.clone(), caller, links: None }
+    }
+
+    /// The same on a node that hasn't passed its self-test: it answers its farmer alone.
+    #[must_use]
+    pub fn untested(mut self) -> Self {
+        self.caller.is_untested = true;
+        self
     }
 
     /// The same, which passes on connections of other nodes.
@@ -106,10 +115,11 @@ impl Server {
 
     /// Serves for ever.
     pub async fn run(self) {
-        let handshakes = Handshakes::default();
+        let Self { endpoint, caller, links } = self;
+        let (caller, handshakes) = (Arc::new(caller), Handshakes::default());
         let mut connections = JoinSet::new();
         loop {
-            let incoming = self.endpoint.accept().await;
+            let incoming = endpoint.accept().await;
             while connections.try_join_next().is_some() {}
             let is_room = connections.len() < MAX_CONNECTIONS;
             // Nobody makes the node work with a forged address.
@@ -120,12 +130,12 @@ impl Server {
                 continue;
             }
             let origin = Origin::of(incoming.remote_addr()).filter(|_| is_room);
-            let known = self.caller.sources.known.borrow().clone();
+            let known = caller.sources.known.borrow().clone();
             let Some(places) = origin.and_then(|origin| handshakes.begin(origin, &known)) else {
                 incoming.refuse();
                 continue;
             };
-            let (caller, links) = (self.caller.clone(), self.links.clone());
+            let (caller, links) = (caller.clone(), links.clone());
             connections.spawn(async move {
                 let connection = handshake(incoming).await;
                 drop(places);
@@ -212,6 +222,11 @@ impl Caller {
         let Some(owner) = known.borrow_and_update().owner(&key, contract) else {
             return Err(unknown(contract));
         };
+        if self.is_untested && contract.is_some() {
+            let message =
+                "the node hasn't passed its self-test since its start, and answers its farmer alone";
+            return Err(failed(FailedCode::Failed, message));
+        }
         let (most, what) = match contract {
             Some(_) => (MAX_ANSWERS_OF_CONTRACT, "a contract"),
             None => (MAX_ANSWERS_OF_NODE, "itself"),

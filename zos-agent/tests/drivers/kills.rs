@@ -212,3 +212,29 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
     }
     assert!(!left.iter().any(|path| path.exists()), "left over: {left:?}");
 }
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_by_a_power_cut_starts_again() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let machine = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let root = PathBuf::from(host.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+    // The engine ends at it, and has written it without a sync.
+    let volume = root.join("volumes/left-over");
+    fs::create_dir_all(volume.join("_data")).unwrap();
+    fs::write(volume.join("opts.json"), "").unwrap();
+    host.tasks[0].abort();
+    host.kill_engine("dockerd", "dockerd.json");
+    let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
+    fs::remove_file(socket.with_file_name("dockerd.json")).unwrap();
+    host.restart_keeper();
+    let begun = Instant::now();
+    while volume.exists() || host.new_agent().ready().await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "the engine doesn't start");
+        sleep(LIMIT / 300).await;
+    }
+    host.until(&machine.id, is_running).await;
+    host.destroy(machine.id.contract).await;
+}

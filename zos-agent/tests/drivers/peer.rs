@@ -78,6 +78,16 @@ impl Desk {
 
     /// One with a machine of this image.
     pub async fn of(host: Host, image: &str, program: &[&str]) -> Self {
+        Self::serving(host, image, program, |server| server).await
+    }
+
+    /// The same, with its server changed.
+    async fn serving(
+        host: Host,
+        image: &str,
+        program: &[&str],
+        change: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let machine = host.started(image, program).await;
         host.until(&machine.id, is_running).await;
         let observed = host.machines.machine(&machine.id).await.unwrap().unwrap();
@@ -129,7 +139,7 @@ impl Desk {
             Streams::new(host.machines.clone(), host.volumes.clone(), AGENT.into()),
             sources,
         );
-        let server = tokio::spawn(server.run());
+        let server = tokio::spawn(change(server).run());
         Self { host, machine, owner, neighbour, address, known, server, _log: log, own_log, _folder: folder }
     }
 
@@ -247,6 +257,28 @@ async fn only_the_farmer_sees_the_node_and_no_contract() {
         }
     }
     drop(lines);
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn before_its_self_test_a_node_answers_its_farmer_alone() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let desk = Desk::serving(host, &registry.image, &["/bin/sleep", "1000"], Server::untested).await;
+    let (contract, farmer) = (desk.machine.id.contract, Device::generate());
+    let twins = BTreeMap::from([(OWNER, vec![desk.owner.public()]), (FARMER, vec![farmer.public()])]);
+    let known = Known::new(twins, [(contract, OWNER)].into()).with_farmer(Some(FARMER));
+    desk.known.send_replace(Arc::new(known));
+    let status = desk.caller(&farmer).await.node_status().await.unwrap();
+    let contracts = status.findings.iter().find(|finding| finding.name == "contracts").unwrap();
+    assert!(contracts.text.starts_with("none is looked at"), "{}", contracts.text);
+    match desk.caller(&desk.owner).await.stats(contract).await {
+        Err(PeerError::Failed(failed)) => {
+            assert!(failed.code == FailedCode::Failed && failed.message.contains("self-test"), "{failed:?}");
+        }
+        other => panic!("{other:?}"),
+    }
     desk.close().await;
 }
 

@@ -125,6 +125,24 @@ async fn a_blank_disk_joins_a_pool_and_no_other() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_blank_disk_is_one_until_its_pool_is_used() {
+    let node = Node::new();
+    let device = node.one.device.as_str();
+    let tag = |name| stdout(Command::new("blkid").args(["-p", "-o", "value", "-s", name, device]));
+    // A power cut came before it was mounted.
+    stdout(Command::new("mkfs.btrfs").args(["-q", "-L", "zos-pool-new", device]));
+    let unused = tag("UUID");
+    let pool = node.open(device).await.unwrap();
+    let used = tag("UUID");
+    assert!(used != unused && tag("LABEL") == "zos-pool");
+    unmount(&pool);
+    let pool = node.open(device).await.unwrap();
+    assert_eq!(tag("UUID"), used);
+    pool.remove().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_growth_that_was_cut_off_is_completed() {
     let node = Node::new();
     let before = node.open("1GiB").await.unwrap().share().unwrap().offered;

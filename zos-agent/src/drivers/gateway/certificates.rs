@@ -11,7 +11,7 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -221,7 +221,8 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&new, path)
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(path))?.sync_all()
     };
     write().with_context(|| format!("can't write {}", path.display()))
 }

@@ -21,6 +21,7 @@ use std::{
 };
 use tfgrid_client::snapshot::ImageId;
 use tfgrid_primitives::units::MIB;
+use tokio::task::spawn_blocking;
 use tracing::debug;
 
 /// Part of a machine's disk that its root keeps if the image has a `VOLUME`: these mostly hold what grows.
@@ -146,6 +147,14 @@ impl DockerMachines {
         let other = new_files(connection, name);
         let content = folder.join(".");
         run(&CP, &["--archive", &content.to_string_lossy(), &other.to_string_lossy()]).await?;
+        let mounts = container.mounts.iter().flatten().filter_map(|mount| mount.name.as_deref());
+        let volumes = mounts.map(|name| connection.root.join("volumes").join(name));
+        let synced: Vec<PathBuf> =
+            [other.clone(), layers(connection, id)].into_iter().chain(volumes).collect();
+        let synced = spawn_blocking(move || synced.iter().try_for_each(|folder| sync(folder))).await;
+        synced
+            .unwrap_or_else(|why| Err(io::Error::other(why)))
+            .map_err(|error| io_error("sync files of", &folder, error))?;
         renameat_with(CWD, &folder, CWD, &other, RenameFlags::EXCHANGE)
             .map_err(|error| io_error("replace", &folder, error.into()))?;
         fs::remove_dir_all(&other).map_err(|error| io_error("delete", &other, error))
@@ -220,7 +229,7 @@ fn layer(
     file: &str,
 ) -> Result<PathBuf, DriverError> {
     let id = container.id.as_deref().unwrap_or_default();
-    let file = connection.root.join("image/btrfs/layerdb/mounts").join(id).join(file);
+    let file = layers(connection, id).join(file);
     let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
     Ok(connection.root.join("btrfs/subvolumes").join(name.trim()))
 }
@@ -228,6 +237,22 @@ fn layer(
 /// The hash in the engine's name of an image, `sha256:…`.
 fn image_id(text: &str) -> Option<ImageId> {
     hex::decode(text.strip_prefix("sha256:")?).ok()?.try_into().ok()
+}
+
+/// The folder in which the engine keeps of which layers a machine's root is.
+fn layers(connection: &Connection, id: &str) -> PathBuf {
+    connection.root.join("image/btrfs/layerdb/mounts").join(id)
+}
+
+/// Writes the files in a folder to the disk. The engine leaves them to the kernel, which takes half a minute.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 /// The engine empties this folder's parent when it starts.
