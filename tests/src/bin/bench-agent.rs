@@ -58,7 +58,8 @@ fn main() -> Result<()> {
         let contracts = bench.at_once(count)?;
         bench.at_rest(count)?;
         bench.pause_and_resume(&contracts)?;
-        bench.many(count, most)
+        bench.many(count, most)?;
+        bench.cancel_all()
     })
 }
 
@@ -214,6 +215,16 @@ impl<'a> Bench<'a> {
             println!("{} contracts more: {:.0} s", contracts.len(), begun.elapsed().as_secs_f64());
             self.at_rest(most)?;
         }
+        Ok(())
+    }
+
+    fn cancel_all(&self) -> Result<()> {
+        self.grid.user.threebot(&["cancel", "--all"])?;
+        let begun = Instant::now();
+        wait_for("all machines to be gone", RUN_LIMIT, || {
+            Ok(self.grid.engine.docker(&["ps", "--all", "--quiet"])?.is_empty().then_some(()))
+        })?;
+        println!("all machines are gone {:.0} s after the contracts", begun.elapsed().as_secs_f64());
         Ok(())
     }
 }
