@@ -277,6 +277,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deaf_endpoint_is_opened_again() {
+        let (device, at) = (Device::generate(), free_address());
+        let (deaf_tx, deaf) = watch::channel(None);
+        let first = bind(&device, at).await.unwrap();
+        let opened = Opened { endpoint: first.clone(), deaf, _asking: JoinSet::new() };
+        let open: Box<Open> = Box::new(move || {
+            let device = device.clone();
+            Box::pin(async move { bind(&device, (Ipv4Addr::LOCALHOST, 0).into()).await })
+        });
+        let now = watch::Sender::new(Ok(opened));
+        let endpoint = LastingEndpoint(Arc::new(Lasting { open, now }));
+        let mut changes = endpoint.changes();
+        let accepting = tokio::spawn(async move { endpoint.accept().await });
+        deaf_tx.send_replace(Some("it is deaf".to_owned()));
+        let is_told = |now: &Result<Opened, String>| now.as_ref().is_err_and(|why| why == "it is deaf");
+        drop(timeout(LIMIT, changes.wait_for(is_told)).await.unwrap().unwrap());
+        drop(timeout(LIMIT, changes.wait_for(Result::is_ok)).await.unwrap().unwrap());
+        assert!(first.is_closed());
+        accepting.abort();
+    }
+
+    #[tokio::test]
     async fn an_endpoint_hears_until_it_is_closed() {
         let at = free_address();
         assert!(!hears(at).await);
