@@ -398,9 +398,11 @@ impl Namespace {
     /// Its counters.
     ///
     /// # Errors
-    /// If `nft` fails.
+    /// If it can't be entered.
     pub async fn counters(&self) -> Result<BTreeMap<String, u64>> {
-        counters::read(&self.run(&counters::LIST, "").await?, COUNTS)
+        let all = self.ask(netlink::counters).await?;
+        let its = all.into_iter().filter(|counter| counter.table == COUNTS);
+        Ok(its.map(|counter| (counter.name, counter.bytes)).collect())
     }
 
     async fn link_to_host(&self, host: &HostSide, link: &str, mtu: u32) -> Result<()> {

@@ -31,15 +31,24 @@ const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_GENERATION: u16 = 0xa0f;
 const GET_GENERATION: u16 = 0xa10;
+const NEW_OBJECT: u16 = 0xa12;
+const GET_OBJECT: u16 = 0xa13;
 /// Attributes.
 const LINK_NAME: u16 = 3;
 const LINK_ALIAS: u16 = 20;
 const ADDRESS_LOCAL: u16 = 2;
 const GENERATION: u16 = 1;
+const OBJECT_TABLE: u16 = 1;
+const OBJECT_NAME: u16 = 2;
+const OBJECT_KIND: u16 = 3;
+const OBJECT_DATA: u16 = 4;
+const COUNTER: [u8; 4] = 1u32.to_be_bytes();
+const COUNTER_BYTES: u16 = 1;
 /// Those of a link without its statistics.
 const NO_STATISTICS: [u8; 8] = [8, 0, 29, 0, 8, 0, 0, 0];
 const FLAG_UP: u32 = 1;
 const AF_INET: u8 = 2;
+const FAMILY_INET: u8 = 1;
 /// More than the kernel puts in one answer.
 const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -69,6 +78,34 @@ pub fn generation() -> io::Result<u32> {
     id.map(|id| u32::from_be_bytes(*id)).ok_or_else(|| damaged("no generation of the rules"))
 }
 
+/// A named counter of nftables.
+pub struct Counter {
+    pub table: String,
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// The named counters of `inet` tables in this thread's network namespace.
+///
+/// # Errors
+/// If the kernel doesn't answer.
+pub fn counters() -> io::Result<Vec<Counter>> {
+    let mut body = [0; RULES_HEADER];
+    body[0] = FAMILY_INET;
+    let objects = ask(NETLINK_NETFILTER, GET_OBJECT, REQUEST | DUMP, &body)?;
+    Ok(objects.iter().filter(|message| message.kind == NEW_OBJECT).filter_map(counter).collect())
+}
+
+fn counter(message: &Message) -> Option<Counter> {
+    let kind = message.attribute(RULES_HEADER, OBJECT_KIND);
+    let data = message.attribute(RULES_HEADER, OBJECT_DATA).filter(|_| kind == Some(&COUNTER[..]))?;
+    Some(Counter {
+        table: message.text(RULES_HEADER, OBJECT_TABLE)?,
+        name: message.text(RULES_HEADER, OBJECT_NAME)?,
+        bytes: u64::from_be_bytes(*attribute(data, COUNTER_BYTES)?.first_chunk()?),
+    })
+}
+
 struct Message {
     kind: u16,
     body: Vec<u8>,
@@ -77,16 +114,7 @@ struct Message {
 impl Message {
     /// The value of the first attribute of this kind, behind a header of so many bytes.
     fn attribute(&self, header: usize, kind: u16) -> Option<&[u8]> {
-        let mut rest = self.body.get(header..)?;
-        loop {
-            let length = usize::from(number(rest, 0)?);
-            let value = rest.get(4..length)?;
-            // The two highest bits say how the value is to be read.
-            if number(rest, 2)? & 0x3fff == kind {
-                return Some(value);
-            }
-            rest = rest.get(aligned(length)..)?;
-        }
+        attribute(self.body.get(header..)?, kind)
     }
 
     fn text(&self, header: usize, kind: u16) -> Option<String> {
@@ -98,6 +126,19 @@ impl Message {
     /// Index of the link that it is about.
     fn index(&self) -> Option<u32> {
         long(&self.body, 4)
+    }
+}
+
+/// The value of the first of these attributes that is of this kind.
+fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(number(attributes, 0)?);
+        let value = attributes.get(4..length)?;
+        // The two highest bits say how the value is to be read.
+        if number(attributes, 2)? & 0x3fff == kind {
+            return Some(value);
+        }
+        attributes = attributes.get(aligned(length)..)?;
     }
 }
 
@@ -209,16 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_read_as_nftables_sends_them() {
+        let body = "01000002100001007a6f732d747261666669630013000200636f6e74726163742d372d6f757400000800030000000001\
+                    0c000600000000000000000308000500000000001c0004000c000100000000121beab4710c0002000000000000000001";
+        let mut message = Message { kind: NEW_OBJECT, body: hex::decode(body).unwrap() };
+        let Counter { table, name, bytes } = counter(&message).unwrap();
+        assert_eq!((&*table, &*name, bytes), ("zos-traffic", "contract-7-out", 77_777_777_777));
+        // Of another kind.
+        message.body[47] = 2;
+        assert!(counter(&message).is_none());
+    }
+
+    #[test]
     fn attributes_are_found_by_their_kind() {
-        let attribute = |kind: u16, value: &[u8]| {
+        let encoded = |kind: u16, value: &[u8]| {
             let length = u16::try_from(value.len() + 4).unwrap();
             let padding = vec![0; aligned(value.len()) - value.len()];
             [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value, &padding].concat()
         };
         let header = [&[0; 4][..], &7u32.to_ne_bytes(), &FLAG_UP.to_ne_bytes(), &[0; 4]].concat();
-        let body = [header, attribute(LINK_NAME, b"zb1\0"), attribute(LINK_ALIAS, b"7 web\0")].concat();
+        let body = [header, encoded(LINK_NAME, b"zb1\0"), encoded(LINK_ALIAS, b"7 web\0")].concat();
         let link = Message { kind: NEW_LINK, body };
-        let local = attribute(ADDRESS_LOCAL, &[10, 1, 0, 1]);
+        let local = encoded(ADDRESS_LOCAL, &[10, 1, 0, 1]);
         let body = [&[AF_INET, 24, 0, 0][..], &7u32.to_ne_bytes(), &local].concat();
         let address = Message { kind: NEW_ADDRESS, body };
         let (links, aliases) = joined(&[link], &[address]);
