@@ -162,7 +162,7 @@ fn damaged(what: &str) -> io::Error {
 fn ask(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
     let socket = Socket::new(protocol)?;
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-    let (sequence, sender) = ([1, 0, 0, 0], [0; 4]);
+    let (sequence, sender) = ([1u8, 0, 0, 0], [0u8; 4]);
     let header = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &flags.to_ne_bytes(), &sequence, &sender];
     socket.send(&[&header.concat()[..], body].concat(), 0)?;
     let mut messages = Vec::new();
