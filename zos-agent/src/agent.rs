@@ -428,6 +428,7 @@ impl OnGrid {
         spawn(tasks, recorder.run());
         spawn(tasks, shipper.run());
         spawn(tasks, server.run());
+        spawn(tasks, peer.clone().watch(store.clone()));
         spawn(tasks, links.run(connections_rx));
         Ok(())
     }

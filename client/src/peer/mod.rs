@@ -7,6 +7,7 @@
 mod address;
 mod caller;
 pub mod frame;
+mod lasting;
 pub mod msg;
 mod place;
 pub mod protocol;
@@ -17,6 +18,7 @@ pub use address::{NodeAddress, PeerAddresses};
 pub use caller::{
     BROKEN_OFF, Call, Device, IDLE, Input, NodePeer, Output, PeerError, TOO_MANY, UNKNOWN_CALLER,
 };
+pub use lasting::{LastingEndpoint, Opened, hears};
 pub use place::{Counts, Place};
 pub use rate::Rate;
 pub use transport::transport;

@@ -11,7 +11,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use tfgrid_tests::{
@@ -125,12 +125,13 @@ fn private_network(grid: &ThreeNodes<'_>) -> Result<()> {
     })?;
     let bare = bare_wireguard(grid)?;
     let [from, to] = [&grid.world.hosts[0], &grid.world.hosts[1]];
-    let plain = measure(from.pid(), to.pid(), to.ip).context("over the cable")?;
-    let wireguard = measure(from.pid(), to.pid(), BARE[1]).context("over bare WireGuard")?;
-    let private = measure(one.pid()?, two.pid()?, MACHINES[1]).context("over the private network")?;
-    for (what, Measured { mib, micros }) in
-        [("plain cable", &plain), ("bare WireGuard", &wireguard), ("private network", &private)]
-    {
+    let ways = [
+        Way::open("plain cable", from.pid(), to.pid(), to.ip)?,
+        Way::open("bare WireGuard", from.pid(), to.pid(), BARE[1])?,
+        Way::open("private network", one.pid()?, two.pid()?, MACHINES[1])?,
+    ];
+    let [plain, wireguard, private] = measure(ways)?;
+    for Measured { what, mib, micros } in [&plain, &wireguard, &private] {
         println!("| {what} | {mib:.0} MiB/s, round trip p50 {micros:.0} µs |");
     }
     println!(
@@ -180,39 +181,76 @@ fn shell(script: &str) -> Result<String> {
 
 /// Medians.
 struct Measured {
+    what: &'static str,
     /// MiB a second.
     mib: f64,
     /// Of a round trip of one byte.
     micros: f64,
 }
 
-/// Measures TCP from one process's network to this address in another's.
-fn measure(from: u32, to: u32, ip: Ipv4Addr) -> Result<Measured> {
-    let address = SocketAddr::from((ip, PORT));
-    let listener = in_network_of(to, || Ok(TcpListener::bind(address)?))?;
-    let serving = thread::spawn(move || serve(&listener));
-    let mut stream = in_network_of(from, || Ok(TcpStream::connect_timeout(&address, LIMIT)?))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    let mut piece = vec![0; PIECE_BYTES];
-    let (mut micros, mut mib) = (Vec::new(), Vec::new());
-    for _ in 0..ROUND_TRIPS {
+/// A TCP connection from one process's network to an address in another's.
+struct Way {
+    what: &'static str,
+    stream: TcpStream,
+    serving: JoinHandle<Result<()>>,
+    mib: Vec<f64>,
+    micros: Vec<f64>,
+}
+
+impl Way {
+    fn open(what: &'static str, from: u32, to: u32, ip: Ipv4Addr) -> Result<Self> {
+        let address = SocketAddr::from((ip, PORT));
+        let over = || format!("over the {what}");
+        let listener = in_network_of(to, || Ok(TcpListener::bind(address)?)).with_context(over)?;
+        let serving = thread::spawn(move || serve(&listener));
+        let stream = in_network_of(from, || Ok(TcpStream::connect_timeout(&address, LIMIT)?));
+        let stream = stream.with_context(over)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        Ok(Self { what, stream, serving, mib: Vec::new(), micros: Vec::new() })
+    }
+
+    fn round_trips(&mut self) -> Result<()> {
+        let mut byte = [0];
+        for _ in 0..ROUND_TRIPS {
+            let begun = Instant::now();
+            self.stream.write_all(&[1])?;
+            self.stream.read_exact(&mut byte)?;
+            self.micros.push(begun.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(())
+    }
+
+    fn transfer(&mut self) -> Result<()> {
+        let mut piece = vec![0; PIECE_BYTES];
         let begun = Instant::now();
-        stream.write_all(&[1])?;
-        stream.read_exact(&mut piece[..1])?;
-        micros.push(begun.elapsed().as_secs_f64() * 1e6);
+        self.stream.write_all(&[0])?;
+        for _ in 0..TRANSFER_BYTES / PIECE_BYTES {
+            self.stream.read_exact(&mut piece)?;
+        }
+        self.mib.push((TRANSFER_BYTES >> 20) as f64 / begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn end(self) -> Result<Measured> {
+        drop(self.stream);
+        self.serving.join().expect("a failure is an error")?;
+        Ok(Measured { what: self.what, mib: median(self.mib), micros: median(self.micros) })
+    }
+}
+
+/// Measures ways in turn: what else the machine does meanwhile slows all of them.
+fn measure(mut ways: [Way; 3]) -> Result<[Measured; 3]> {
+    for way in &mut ways {
+        way.round_trips()?;
     }
     for _ in 0..TRANSFERS {
-        let begun = Instant::now();
-        stream.write_all(&[0])?;
-        for _ in 0..TRANSFER_BYTES / PIECE_BYTES {
-            stream.read_exact(&mut piece)?;
+        for way in &mut ways {
+            way.transfer()?;
         }
-        mib.push((TRANSFER_BYTES >> 20) as f64 / begun.elapsed().as_secs_f64());
     }
-    drop(stream);
-    serving.join().expect("a failure is an error")?;
-    Ok(Measured { mib: median(mib), micros: median(micros) })
+    let [first, second, third] = ways.map(Way::end);
+    Ok([first?, second?, third?])
 }
 
 /// Sends a byte back, or so much for a zero, to one client until it goes.

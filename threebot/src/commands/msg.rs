@@ -28,7 +28,7 @@ use std::{
 };
 use tfgrid_client::{
     peer::{
-        Device,
+        Device, Opened,
         msg::{MAX_LIFE, MessageId, TwinMessage},
     },
     primitives::TwinId,
@@ -340,8 +340,15 @@ impl Listen {
             note(&format!("the chain says that twin {twin} is reached at {published}"), global.json);
         }
         let book = Arc::new(Book::new(global.chain.clone(), session.grid));
-        let listens = endpoint.bound_sockets().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        note(&format!("twin {twin} listens at {listens}"), global.json);
+        let mut opened = endpoint.changes();
+        let tell = |now: &Result<Opened, String>| match now.as_ref().map(Opened::sockets) {
+            Ok(sockets) => {
+                let at = sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                note(&format!("twin {twin} listens at {at}"), global.json);
+            }
+            Err(why) => warn(&format!("nothing is received, until that is over: {why}"), global.json),
+        };
+        tell(&opened.borrow_and_update());
 
         let (outcome, mut outcomes) = mpsc::channel(16);
         let flusher = Flusher {
@@ -362,6 +369,7 @@ impl Listen {
             }
             tokio::select! {
                 _ = changes.changed() => {}
+                Ok(()) = opened.changed() => tell(&opened.borrow_and_update()),
                 Some(outcome) = outcomes.recv() => {
                     if let Err(error) = reader.tell(&outcome) {
                         return ended(error);

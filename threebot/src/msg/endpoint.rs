@@ -3,7 +3,7 @@
 
 use super::Book;
 use crate::{device::config_folder, durable};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use iroh::{
     Endpoint, RelayUrl, SecretKey,
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
-    peer::{Device, PeerAddresses, msg::MSG_ALPN, transport},
+    peer::{Device, LastingEndpoint, PeerAddresses, msg::MSG_ALPN, transport},
     primitives::TwinId,
 };
 
@@ -133,10 +133,19 @@ pub async fn dialling(device: &Device, ways: &PeerAddresses) -> Result<Endpoint>
 }
 
 /// An endpoint that other bots reach.
-pub async fn listening(device: &Device, bind: SocketAddr, relays: &[RelayUrl]) -> Result<Endpoint> {
+pub async fn listening(device: &Device, bind: SocketAddr, relays: &[RelayUrl]) -> Result<LastingEndpoint> {
     let ways = PeerAddresses { relays: relays.to_vec(), direct: Vec::new() };
+    let device = device.clone();
+    let open = move || {
+        let (device, ways) = (device.clone(), ways.clone());
+        async move { listen(&device, bind, &ways).await.map_err(|why| format!("{why:#}")) }
+    };
+    LastingEndpoint::open(open).await.map_err(Error::msg)
+}
+
+async fn listen(device: &Device, bind: SocketAddr, ways: &PeerAddresses) -> Result<Endpoint> {
     let builder =
-        builder(device, &ways).alpns(vec![MSG_ALPN.to_vec()]).clear_ip_transports().bind_addr(bind)?;
+        builder(device, ways).alpns(vec![MSG_ALPN.to_vec()]).clear_ip_transports().bind_addr(bind)?;
     let endpoint = builder.bind().await;
     endpoint.with_context(|| format!("can't listen at {bind}: name another address with --bind"))
 }

@@ -3,8 +3,7 @@
 
 use super::{Book, SendError, Sender, Ways, delay, now_ms};
 use crate::durable;
-use anyhow::{Context, Result};
-use iroh::Endpoint;
+use anyhow::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +14,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tfgrid_client::peer::msg::{MessageId, TwinMessage};
+use tfgrid_client::peer::{
+    LastingEndpoint,
+    msg::{MessageId, TwinMessage},
+};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -100,7 +102,7 @@ pub struct Outcome {
 #[derive(Clone)]
 pub struct Flusher {
     pub outbox: Arc<Outbox>,
-    pub endpoint: Endpoint,
+    pub endpoint: LastingEndpoint,
     pub book: Arc<Book>,
     pub ways: Arc<Ways>,
 }
@@ -143,8 +145,9 @@ impl Flusher {
     }
 
     async fn send(&self, Queued { message, at }: &Queued) -> Result<()> {
+        let endpoint = self.endpoint.current().map_err(Error::msg)?;
         let at = self.ways.to(message.to, at, &self.book).await?;
-        let sender = Sender { endpoint: &self.endpoint, book: &self.book };
+        let sender = Sender { endpoint: &endpoint, book: &self.book };
         let file = message.file.as_ref().map(|_| self.outbox.file(message.id));
         let sending = sender.send(message, file.as_deref(), &at, Instant::now() + SEND_WITHIN);
         let sent = timeout(SEND_WITHIN, sending).await;

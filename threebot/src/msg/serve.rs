@@ -7,14 +7,11 @@ use super::{
     now_ms,
 };
 use anyhow::anyhow;
-use iroh::{
-    Endpoint,
-    endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream},
-};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream};
 use std::{sync::Arc, time::Duration};
 use tfgrid_client::{
     peer::{
-        Counts, Place, Rate, TOO_MANY, UNKNOWN_CALLER,
+        Counts, LastingEndpoint, Place, Rate, TOO_MANY, UNKNOWN_CALLER,
         frame::Frame,
         msg::{Refusal, RefusalCode, Reply, TwinMessage},
     },
@@ -73,10 +70,11 @@ impl Server {
         Arc::new(Self { twin, allowed, book, mailbox, open: Counts::default(), connections, messages })
     }
 
-    /// Serves until the endpoint ends.
-    pub async fn run(self: Arc<Self>, endpoint: Endpoint) {
+    /// Serves for ever.
+    pub async fn run(self: Arc<Self>, endpoint: LastingEndpoint) {
         let mut connections = JoinSet::new();
-        while let Some(incoming) = endpoint.accept().await {
+        loop {
+            let incoming = endpoint.accept().await;
             while connections.try_join_next().is_some() {}
             // Nobody makes this bot work with a forged address.
             if matches!(incoming.remote_addr(), IncomingAddr::Ip(_)) && !incoming.remote_addr_validated() {

@@ -38,7 +38,7 @@ impl Bots {
         let book = Arc::new(Book::of([(7, of_seven.public()), (9, receiver.public())]));
         let mailbox = Mailbox::open(folder.path()).unwrap();
         let endpoint = listening(&receiver, (Ipv4Addr::LOCALHOST, 0).into(), &[]).await.unwrap();
-        let at = PeerAddresses { relays: Vec::new(), direct: endpoint.bound_sockets() };
+        let at = PeerAddresses { relays: Vec::new(), direct: endpoint.current().unwrap().bound_sockets() };
         let server = Server::new(9, allowed, book.clone(), mailbox.clone());
         let serving = tokio::spawn(server.run(endpoint));
         let sender = dialling(sender, &at).await.unwrap();
@@ -258,11 +258,13 @@ async fn a_bot_is_found_where_its_twin_publishes_that_it_is() {
 
 #[tokio::test]
 async fn what_waits_is_sent_once_its_receiver_is_there() {
-    let bots = Bots::of_friends().await;
+    let device = Device::generate();
+    let bots = Bots::start(Allowed::Twins([7].into()), &device, &device).await;
     let outbox = Arc::new(Outbox::open(bots.folder.path()).unwrap());
     let PeerAddresses { direct, .. } = bots.at.clone();
     let ways = Arc::new(bots.ways());
-    let (endpoint, book) = (bots.sender.clone(), bots.book.clone());
+    let endpoint = listening(&device, (Ipv4Addr::LOCALHOST, 0).into(), &[]).await.unwrap();
+    let book = bots.book.clone();
     let flusher = Flusher { outbox: outbox.clone(), endpoint, book, ways };
     let (sender, mut outcomes) = tokio::sync::mpsc::channel(8);
     let flushing = tokio::spawn(flusher.run(sender));

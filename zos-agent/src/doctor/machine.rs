@@ -13,6 +13,7 @@ use crate::{
         pool::{self, MountedPool, PoolFault, PoolPlace},
         uplink,
     },
+    peer::Condition,
     requirements::ENGINE_TIMEOUT,
     self_test,
     store::{DataLock, Store},
@@ -27,6 +28,7 @@ use std::{
 use tfgrid_client::{
     deployment::DiskKind,
     finding::{Finding, State},
+    peer::hears,
 };
 use tfgrid_primitives::{PublicKey, report::Gpu, units::GIB};
 use tokio::time::timeout;
@@ -56,6 +58,7 @@ pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Findi
         engine(place, key).await,
         firewall().await,
         self_test(self_test::Outcome::last(state), unix_ms()),
+        peer_endpoint(Condition::last(state), unix_ms()).await,
     ]);
     findings
 }
@@ -126,16 +129,51 @@ async fn firewall() -> Finding {
     }
 }
 
+/// Asks the endpoint itself whether it hears.
+async fn peer_endpoint(last: Result<Option<Condition>>, now_ms: u64) -> Finding {
+    const NAME: &str = "peer endpoint";
+    let (since_ms, sockets) = match last {
+        Ok(Some(Condition { since_ms, sockets })) => (since_ms, sockets),
+        Ok(None) => return Finding::note(NAME, "it wasn't opened yet"),
+        Err(error) => return unknown(NAME, error),
+    };
+    let sockets = match sockets {
+        Ok(sockets) => sockets,
+        Err(why) => {
+            return Finding::wrong(
+                NAME,
+                format!("it isn't open, as of {}: {why}", ago(since_ms, now_ms)),
+                "the agent tries again: see with `ss -ulpn` what has its port, or name another one with --peer",
+            );
+        }
+    };
+    let heard = join_all(sockets.iter().copied().map(hears)).await;
+    let at = sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    if heard.contains(&true) {
+        Finding::ok(NAME, format!("it answers at {at}"))
+    } else {
+        Finding::wrong(
+            NAME,
+            format!("it doesn't answer at {at}"),
+            "see that the agent runs, and that no rule of yours drops UDP packets of this machine to itself",
+        )
+    }
+}
+
+fn ago(at_ms: u64, now_ms: u64) -> String {
+    format!("{} s ago", now_ms.saturating_sub(at_ms) / 1_000)
+}
+
 fn self_test(last: Result<Option<self_test::Outcome>>, now_ms: u64) -> Finding {
     const NAME: &str = "self-test";
-    let ago = |at_ms: u64| format!("{} s ago", now_ms.saturating_sub(at_ms) / 1_000);
     match last {
-        Ok(Some(self_test::Outcome { at_ms, took_ms, failure: None })) => {
-            Finding::ok(NAME, format!("passed {}, in {:?}", ago(at_ms), Duration::from_millis(took_ms)))
-        }
+        Ok(Some(self_test::Outcome { at_ms, took_ms, failure: None })) => Finding::ok(
+            NAME,
+            format!("passed {}, in {:?}", ago(at_ms, now_ms), Duration::from_millis(took_ms)),
+        ),
         Ok(Some(self_test::Outcome { at_ms, failure: Some(why), .. })) => Finding::wrong(
             NAME,
-            format!("failed {}: {why}", ago(at_ms)),
+            format!("failed {}: {why}", ago(at_ms, now_ms)),
             "mend that: until it passes, the node joins no farm, sends no heartbeat and starts nothing",
         ),
         Ok(None) => {
@@ -189,6 +227,7 @@ async fn name_server(server: IpAddr) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::UdpSocket;
 
     #[test]
     fn a_failed_self_test_says_why_and_since_when() {
@@ -201,6 +240,19 @@ mod tests {
         let failed = outcome(Some("17 MiB fit in /"));
         assert_eq!((failed.state, failed.text.as_str()), (State::Wrong, "failed 60 s ago: 17 MiB fit in /"));
         assert_eq!(self_test(Ok(None), 0).state, State::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_peer_endpoint_that_is_not_open_says_why() {
+        let condition = |sockets| Ok(Some(Condition { since_ms: 1_000, sockets }));
+        let closed = peer_endpoint(condition(Err("Address already in use".into())), 61_000).await;
+        let expected = "it isn't open, as of 60 s ago: Address already in use";
+        assert_eq!((closed.state, closed.text.as_str()), (State::Wrong, expected));
+        // Nobody is there.
+        let unused = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let deaf = peer_endpoint(condition(Ok(vec![unused])), 61_000).await;
+        assert_eq!((deaf.state, deaf.text), (State::Wrong, format!("it doesn't answer at {unused}")));
+        assert_eq!(peer_endpoint(Ok(None), 0).await.state, State::Note);
     }
 
     #[test]

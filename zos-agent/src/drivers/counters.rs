@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Named counters of nftables, by contracts and directions. They keep their values when a table's rules are replaced.
 
-use super::{Counted, firewall::NFT};
+use super::Counted;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ pub const IN: &str = "in";
 /// Direction of packets from machines.
 pub const OUT: &str = "out";
 /// Makes `nft` list all counters.
-pub const LIST: [&str; 4] = [NFT.program, "-j", "list", "counters"];
+pub const LIST: [&str; 3] = ["-j", "list", "counters"];
 
 #[derive(Deserialize)]
 struct Listed {

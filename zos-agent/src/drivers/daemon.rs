@@ -74,7 +74,8 @@ impl Daemon {
         if let Some(pid) = self.process() {
             if self.is_current(pid) {
                 info!(pid = pid.as_raw_nonzero(), "{} runs already", self.name());
-                while self.process() == Some(pid) {
+                // This one alone: a node may have hundreds of daemons.
+                while runs(pid, &self.program, &self.arguments.join("\0")) {
                     sleep(LOOK_EVERY).await;
                 }
                 return Ok("killed".into());
@@ -173,13 +174,14 @@ fn parent(pid: Pid) -> Option<Pid> {
 
 /// Processes of the program whose last arguments these are, with a NUL between them.
 pub fn processes(program: &str, arguments: &str) -> io::Result<Vec<Pid>> {
-    let is_wanted = |pid: &i32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line);
-        line.split('\0').next().is_some_and(|first| first.ends_with(program))
-            && line.trim_end_matches('\0').ends_with(arguments)
-    };
     let all = fs::read_dir("/proc")?.flatten();
-    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(all.filter(is_wanted).filter_map(Pid::from_raw).collect())
+    let all = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    Ok(all.filter(|pid| runs(*pid, program, arguments)).collect())
+}
+
+fn runs(pid: Pid, program: &str, arguments: &str) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line);
+    line.split('\0').next().is_some_and(|first| first.ends_with(program))
+        && line.trim_end_matches('\0').ends_with(arguments)
 }

@@ -3,7 +3,12 @@
 //! contains what it wrote to standard error.
 
 use anyhow::{Context, Result, bail, ensure};
-use std::{io, path::Path, process::Stdio, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -21,8 +26,13 @@ pub struct Tool {
 impl Tool {
     /// Whether the program is installed.
     pub fn is_installed(&self) -> bool {
-        PATH.split(':').any(|folder| Path::new(folder).join(self.program).is_file())
+        found(self.program).is_some()
     }
+}
+
+/// The file of a program.
+fn found(program: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
 /// Runs the tool and returns its standard output.
@@ -62,7 +72,8 @@ pub async fn run_to_its_end(tool: &Tool, args: &[&str], input: &str) -> Result<S
 }
 
 async fn output(program: &str, args: &[&str], input: &str) -> io::Result<std::process::Output> {
-    let mut child = Command::new(program)
+    // With the path of a file, the process is made without a copy of this one's page tables.
+    let mut child = Command::new(found(program).unwrap_or_else(|| program.into()))
         .args(args)
         .env("PATH", PATH)
         .env("LC_ALL", "C")

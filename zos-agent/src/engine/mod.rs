@@ -29,6 +29,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use exits::Exits;
+use futures::FutureExt;
 pub use holds::Holds;
 use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
@@ -250,6 +251,10 @@ impl Engine {
                 },
                 outcome = self.reconciler.next() => {
                     self.finish(outcome);
+                    // One pass is for all plans that have ended.
+                    while let Some(outcome) = self.reconciler.next().now_or_never() {
+                        self.finish(outcome);
+                    }
                     true
                 }
                 () = self.drivers.machines.changed() => true,

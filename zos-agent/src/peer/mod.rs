@@ -19,32 +19,31 @@ pub use own::Own;
 pub use serve::{Server, Sources};
 pub use streams::Streams;
 
-use crate::{backoff::Backoff, links::LINKS_ALPN};
-use anyhow::{Context, Result};
+use crate::{clock::unix_ms, links::LINKS_ALPN, store::Store};
+use anyhow::{Context, Error, Result};
 use clap::Args;
 use iroh::{
     Endpoint, RelayUrl, SecretKey, Watcher,
     endpoint::{BindOpts, Connection, Incoming, presets},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tfgrid_client::peer::{NodeAddress, PeerAddresses, protocol::ALPN, transport};
-use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tfgrid_client::peer::{LastingEndpoint, NodeAddress, Opened, PeerAddresses, protocol::ALPN, transport};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
 
 /// Streams that a connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// Bytes of a connection that wait in each direction.
 const WINDOW_BYTES: u32 = 4 << 20;
-/// Delays before an endpoint that has ended is opened again.
-const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(30) };
-/// Limit for what is left of it to end.
-const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// Limit for another node to be reached.
 const DIAL_WITHIN: Duration = Duration::from_secs(15);
+/// Name of the file with the endpoint's condition.
+const CONDITION: &str = "peer-endpoint";
 
 /// Settings of the peer endpoint.
 #[derive(Clone, Debug, Args)]
@@ -64,14 +63,36 @@ pub struct PeerArgs {
     pub peer_relay: Vec<RelayUrl>,
 }
 
-/// A bound peer endpoint. Clones are the same.
+/// A peer endpoint, which is opened again where it ends. Clones are the same.
 #[derive(Clone)]
-pub struct PeerEndpoint(Arc<Opened>);
+pub struct PeerEndpoint {
+    endpoint: LastingEndpoint,
+    args: Arc<PeerArgs>,
+    /// Where it could be dialled last.
+    addresses: Arc<Mutex<PeerAddresses>>,
+}
 
-struct Opened {
-    endpoint: RwLock<Endpoint>,
-    args: PeerArgs,
-    secret: SecretKey,
+/// How the peer endpoint fares, as the agent tells those who can't ask it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// The addresses at which it listens, or why it isn't open.
+    pub sockets: Result<Vec<SocketAddr>, String>,
+}
+
+impl Condition {
+    /// The last one on this node, `None` where no endpoint was opened yet.
+    ///
+    /// # Errors
+    /// If its file is damaged.
+    pub fn last(store: &Store) -> Result<Option<Self>> {
+        store.read(CONDITION)
+    }
+
+    fn of(now: &Result<Opened, String>) -> Self {
+        Self { since_ms: unix_ms(), sockets: now.as_ref().map(Opened::sockets).map_err(Clone::clone) }
+    }
 }
 
 impl PeerEndpoint {
@@ -80,35 +101,38 @@ impl PeerEndpoint {
     /// # Errors
     /// If it can't be bound.
     pub async fn bind(args: PeerArgs, secret: &[u8; 32]) -> Result<Self> {
-        let secret = SecretKey::from_bytes(secret);
-        let endpoint = RwLock::new(open(&args, &secret).await?);
-        Ok(Self(Arc::new(Opened { endpoint, args, secret })))
+        let (args, secret) = (Arc::new(args), SecretKey::from_bytes(secret));
+        let opens = args.clone();
+        let open = move || {
+            let (args, secret) = (opens.clone(), secret.clone());
+            async move { open(&args, &secret).await.map_err(|why| format!("{why:#}")) }
+        };
+        let endpoint = LastingEndpoint::open(open).await.map_err(Error::msg)?;
+        Ok(Self { endpoint, args, addresses: Arc::default() })
     }
 
-    fn current(&self) -> Endpoint {
-        self.0.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The next connection that comes in. An endpoint that has ended, as one does whose sockets can't be bound again
-    /// after a change of the machine's network, is opened anew.
+    /// The next connection that comes in.
     pub(crate) async fn accept(&self) -> Incoming {
-        let mut failures = 0;
+        self.endpoint.accept().await
+    }
+
+    /// Keeps the endpoint's condition in this store, and logs its changes, for ever.
+    pub async fn watch(self, store: Store) {
+        let mut changes = self.endpoint.changes();
+        let mut was_open = true;
         loop {
-            let ended = self.current();
-            if let Some(incoming) = ended.accept().await {
-                return incoming;
+            let condition = Condition::of(&changes.borrow_and_update());
+            match &condition.sockets {
+                Ok(sockets) if !was_open => info!(?sockets, "the peer endpoint is open again"),
+                Ok(_) => {}
+                Err(why) => warn!("the peer endpoint isn't open, which is tried again: {why}"),
             }
-            failures += 1;
-            let delay = REOPEN.delay(failures);
-            warn!(retry_in = ?delay, "the peer endpoint has ended");
-            sleep(delay).await;
-            // What of it is left keeps its address.
-            let _ = timeout(CLOSE_WITHIN, ended.close()).await;
-            match open(&self.0.args, &self.0.secret).await {
-                Ok(endpoint) => {
-                    *self.0.endpoint.write().unwrap_or_else(PoisonError::into_inner) = endpoint;
-                }
-                Err(why) => warn!("the peer endpoint isn't open: {why:#}"),
+            was_open = condition.sockets.is_ok();
+            if let Err(why) = store.write(CONDITION, &condition) {
+                error!("{why:#}");
+            }
+            if changes.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -118,21 +142,29 @@ impl PeerEndpoint {
     /// # Errors
     /// If it isn't reached.
     pub(crate) async fn dial(&self, node: &NodeAddress, alpn: &[u8]) -> Result<Connection> {
-        let (endpoint, to) = (self.current(), node.endpoint().context("the node's peer key isn't one")?);
+        let to = node.endpoint().context("the node's peer key isn't one")?;
+        let endpoint = self.endpoint.current().map_err(Error::msg).context("the peer endpoint isn't open")?;
         let dialled = timeout(DIAL_WITHIN, endpoint.connect(to, alpn)).await;
         let at = || format!("can't reach the node at {}", node.addresses);
         dialled.with_context(at)?.with_context(at)
     }
 
-    /// Where it can be dialled, for the chain. Bridges of tenants are left out.
+    /// Where it can be dialled, for the chain. Bridges of tenants are left out. While it isn't open, this is where it was.
     pub fn addresses(&self) -> PeerAddresses {
-        let (endpoint, args) = (self.current(), &self.0.args);
-        let bound = endpoint.bound_sockets();
+        let mut last = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(endpoint) = self.endpoint.current() {
+            *last = self.addresses_of(&endpoint);
+        }
+        last.clone()
+    }
+
+    fn addresses_of(&self, endpoint: &Endpoint) -> PeerAddresses {
+        let args = &self.args;
         let direct = if args.peer.ip().is_unspecified() {
             let found = endpoint.watch_addr().get().ip_addrs().copied().collect::<Vec<_>>();
             found.into_iter().filter(|address| is_dialled(address.ip())).collect()
         } else {
-            bound.into_iter().chain(args.peer_external.iter().copied()).collect()
+            endpoint.bound_sockets().into_iter().chain(args.peer_external.iter().copied()).collect()
         };
         PeerAddresses { relays: args.peer_relay.clone(), direct }
     }
@@ -175,27 +207,63 @@ fn is_dialled(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::sleep;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn endpoint(secret: u8) -> PeerEndpoint {
+        let args =
+            PeerArgs { peer: "127.0.0.1:0".parse().unwrap(), peer_external: vec![], peer_relay: vec![] };
+        PeerEndpoint::bind(args, &[secret; 32]).await.unwrap()
+    }
 
     #[tokio::test]
     async fn an_endpoint_that_has_ended_is_opened_again() {
-        const LIMIT: Duration = Duration::from_secs(20);
-        let args =
-            PeerArgs { peer: "127.0.0.1:0".parse().unwrap(), peer_external: vec![], peer_relay: vec![] };
-        let endpoint = PeerEndpoint::bind(args.clone(), &[7; 32]).await.unwrap();
-        let key = *endpoint.current().id().as_bytes();
+        let endpoint = endpoint(7).await;
+        let mut changes = endpoint.endpoint.changes();
+        let (key, addresses) = (*endpoint.endpoint.current().unwrap().id().as_bytes(), endpoint.addresses());
         let accepting = endpoint.clone();
         let accepted = tokio::spawn(async move { accepting.accept().await.accept().unwrap().await });
-        endpoint.current().close().await;
-        let opened = async {
-            while endpoint.current().is_closed() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(LIMIT, opened).await.unwrap();
-        let caller = PeerEndpoint::bind(args, &[8; 32]).await.unwrap();
+        endpoint.endpoint.current().unwrap().close().await;
+        drop(timeout(LIMIT, changes.wait_for(Result::is_err)).await.unwrap().unwrap());
+        assert_eq!(endpoint.addresses(), addresses, "the chain is told nothing else meanwhile");
+        drop(timeout(LIMIT, changes.wait_for(Result::is_ok)).await.unwrap().unwrap());
+
+        let caller = self::endpoint(8).await;
         let node = NodeAddress { key, addresses: endpoint.addresses() };
         let (dialled, accepted) = tokio::join!(caller.dial(&node, ALPN), timeout(LIMIT, accepted));
         assert_eq!(*dialled.unwrap().remote_id().as_bytes(), key);
         assert!(accepted.unwrap().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_condition_of_an_endpoint_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(Condition::last(&store).unwrap(), None);
+        let endpoint = endpoint(7).await;
+        let sockets = endpoint.endpoint.current().unwrap().bound_sockets();
+        let watching = tokio::spawn(endpoint.clone().watch(store.clone()));
+        let until = |is_it: fn(&Condition) -> bool| {
+            let store = store.clone();
+            timeout(LIMIT, async move {
+                loop {
+                    match Condition::last(&store).unwrap().filter(is_it) {
+                        Some(condition) => break condition,
+                        None => sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            })
+        };
+        let open = until(|condition| condition.sockets.is_ok()).await.unwrap();
+        assert_eq!(open.sockets, Ok(sockets));
+        let accepting = endpoint.clone();
+        let accepting = tokio::spawn(async move { accepting.accept().await });
+        endpoint.endpoint.current().unwrap().close().await;
+        let closed = until(|condition| condition.sockets.is_err()).await.unwrap();
+        assert_eq!(closed.sockets, Err("it has ended".into()));
+        until(|condition| condition.sockets.is_ok()).await.unwrap();
+        watching.abort();
+        accepting.abort();
     }
 }

@@ -300,7 +300,7 @@ impl PublicAddresses {
     }
 
     async fn counters(&self) -> Result<BTreeMap<String, u64>> {
-        counters::read(&run(&NFT, &counters::LIST[1..]).await?, &self.table)
+        counters::read(&run(&NFT, &counters::LIST).await?, &self.table)
     }
 }
 

@@ -6,6 +6,7 @@
 //! from the kernel: the names of namespaces and bridges, and the aliases of ports.
 
 mod namespace;
+mod netlink;
 mod resolver;
 mod table;
 mod wireguard;
@@ -32,14 +33,14 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use ipnet::Ipv4Net;
-use namespace::{HostSide, LINK_PREFIX, Link, Namespace};
+use namespace::{Content, HostSide, LINK_PREFIX, Link, Namespace, Rules};
 use sp_core::{Blake2Hasher, Hasher};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{self, Arc, PoisonError},
 };
 use table::{NamedMachine, NamedNetwork, Table};
 use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
@@ -88,6 +89,8 @@ pub struct PrivateNetworks {
     here: watch::Sender<Arc<NetworkNames>>,
     /// Machines on other nodes and peers; those that are written already before somebody has told them.
     elsewhere: Mutex<Option<BTreeMap<NetworkId, Elsewhere>>>,
+    /// Namespaces with the rules that were last found whole.
+    whole: sync::Mutex<BTreeMap<String, Rules>>,
 }
 
 impl PrivateNetworks {
@@ -102,8 +105,8 @@ impl PrivateNetworks {
             group: 0,
         };
         let is_used = watch::Sender::new(false);
-        let (written, here, elsewhere) = (Mutex::default(), watch::Sender::default(), Mutex::default());
-        Self { node: *node, resolver, names, name_servers, written, is_used, here, elsewhere }
+        let (written, here, elsewhere, whole) = Default::default();
+        Self { node: *node, resolver, names, name_servers, written, is_used, here, elsewhere, whole }
     }
 
     /// The networks that exist, with the names of their machines on this node, as they are observed.
@@ -186,15 +189,28 @@ impl PrivateNetworks {
     }
 
     async fn read(&self, id: NetworkId, namespace: Namespace, host: &HostSide) -> Result<Part> {
-        let (links, aliases) = namespace.links_and_aliases().await?;
-        let is_whole = host.has(&self.link(&id)) && namespace.has_rules().await;
+        let Content { links, aliases, rules } = namespace.content().await?;
+        let is_whole = host.has(&self.link(&id)) && self.has_rules(&namespace, rules).await;
         let networks = links.iter().filter_map(|link| {
             let contract = bridge_contract(&link.name)?;
-            let range = link.network().filter(|_| is_whole).map(|range| range.trunc());
+            let range = link.network.filter(|_| is_whole).map(|range| range.trunc());
             Some(ObservedNetwork { id: id.clone(), contract, range })
         });
         let ports = aliases.iter().filter_map(|alias| Port::parse(alias)).collect();
         Ok(Part { networks: networks.collect(), ports, namespace: namespace.name().to_owned(), id })
+    }
+
+    /// Whether the rules of a namespace are in place. They are read once in each generation.
+    async fn has_rules(&self, namespace: &Namespace, rules: Rules) -> bool {
+        let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole().get(namespace.name()) == Some(&rules) {
+            return true;
+        }
+        let is_whole = namespace.has_rules().await;
+        if is_whole {
+            whole().insert(namespace.name().to_owned(), rules);
+        }
+        is_whole
     }
 
     /// What machines of these networks find by name.
@@ -239,7 +255,7 @@ impl PrivateNetworks {
         let overlaps = |range: Ipv4Net| range.contains(&spec.range) || spec.range.contains(&range);
         let taken = links.iter().find_map(|link| {
             let contract = bridge_contract(&link.name).filter(|contract| *contract != spec.contract)?;
-            link.network().filter(|range| overlaps(range.trunc())).map(|range| (contract, range.trunc()))
+            link.network.filter(|range| overlaps(range.trunc())).map(|range| (contract, range.trunc()))
         });
         match taken {
             None => Ok(()),
@@ -363,6 +379,8 @@ impl NetworkDriver for PrivateNetworks {
         let reads: Vec<_> =
             namespaces.into_iter().map(|(id, namespace)| self.read(id, namespace, host).boxed()).collect();
         let parts: Vec<Part> = stream::iter(reads).buffered(MAX_READS).try_collect().await?;
+        let is_there = |name: &String| parts.iter().any(|part| part.namespace == *name);
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| is_there(name));
         let table = self.table(&parts).await?;
         self.write(&mut written, table)?;
         let here: NetworkNames = parts.iter().map(|part| (part.id.clone(), part.names())).collect();
@@ -397,7 +415,7 @@ impl NetworkDriver for PrivateNetworks {
         let name = bridge(spec.contract);
         let found = links.iter().find(|link| link.name == name);
         let gateway = Ipv4Net::new(spec.gateway, spec.range.prefix_len()).ok();
-        if found.is_none_or(|found| found.network() != gateway || !found.is_up()) {
+        if found.is_none_or(|found| found.network != gateway || !found.is_up) {
             if found.is_some() {
                 namespace.delete_link(&name).await?;
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Network namespaces, their links to the host and their rules.
 
+use super::netlink;
 use crate::drivers::{
     counters::{self, IN, OUT, counter},
     firewall::{LINKS, NFT, ROUTER},
@@ -21,12 +22,15 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     thread,
 };
 use tfgrid_primitives::{ContractId, net::NOT_PUBLIC_IPV4};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::{
+    net::{TcpSocket, TcpStream, UdpSocket},
+    task,
+};
 
 pub(crate) const NSENTER: Tool = Tool { program: "nsenter", package: "util-linux" };
 /// Where `ip netns` has the files of namespaces.
@@ -89,42 +93,30 @@ pub struct Namespace {
 }
 
 /// A link of a namespace or of the host.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Link {
-    #[serde(rename = "ifname")]
     pub name: String,
-    flags: Vec<String>,
-    addr_info: Vec<Address>,
+    pub is_up: bool,
+    /// Its first IPv4 address with its prefix.
+    pub network: Option<Ipv4Net>,
 }
 
-#[derive(Deserialize)]
-struct Alias {
-    ifalias: Option<String>,
+/// What is in a namespace.
+pub struct Content {
+    pub links: Vec<Link>,
+    /// Aliases of links.
+    pub aliases: Vec<String>,
+    /// The rules that there are: others are of another namespace or of another generation.
+    pub rules: Rules,
 }
 
-#[derive(Debug, Deserialize)]
-struct Address {
-    local: String,
-    prefixlen: u8,
-}
+/// Inode of a namespace, and the generation of its rules.
+pub type Rules = (u64, u32);
 
 #[derive(Deserialize)]
 struct Route {
     dst: String,
     dev: Option<String>,
-}
-
-impl Link {
-    /// Its first IPv4 address with its prefix.
-    pub fn network(&self) -> Option<Ipv4Net> {
-        self.addr_info
-            .iter()
-            .find_map(|address| Ipv4Net::new(address.local.parse().ok()?, address.prefixlen).ok())
-    }
-
-    pub fn is_up(&self) -> bool {
-        self.flags.iter().any(|flag| flag == "UP")
-    }
 }
 
 /// Links to namespaces, as the host has them.
@@ -139,8 +131,8 @@ impl HostSide {
     /// # Errors
     /// If `ip` fails.
     pub async fn read() -> Result<Self> {
-        let links: Vec<Link> = read_ip(&IP, &[], &["addr", "show"]).await?;
-        let links = links.into_iter().filter(|link| link.is_up() && link.network().is_some());
+        let (links, _) = netlink::links().context("can't read the links of this host")?;
+        let links = links.into_iter().filter(|link| link.is_up && link.network.is_some());
         let routes: Vec<Route> = read_ip(&IP, &[], &["route", "show"]).await?;
         let to_link = |route: Route| Some((route.dst.parse().ok()?, route.dev?));
         Ok(Self {
@@ -304,24 +296,28 @@ impl Namespace {
     }
 
     /// # Errors
-    /// If `ip` fails.
+    /// If it can't be entered.
     pub async fn links(&self) -> Result<Vec<Link>> {
-        read_ip(&NSENTER, &[&self.enter(), IP.program], &["addr", "show"]).await
+        Ok(self.ask(netlink::links).await?.0)
     }
 
-    /// Its links, and their aliases: `ip` doesn't show these with addresses.
+    /// What is in it.
     ///
     /// # Errors
-    /// If `ip` fails.
-    pub async fn links_and_aliases(&self) -> Result<(Vec<Link>, Vec<String>)> {
-        let read = [IP.program, "-json", "-batch", "-"];
-        let shown = self.run(&read, "address show\nlink show\n").await?;
-        let mut shown = serde_json::Deserializer::from_str(&shown);
-        let mut parse = || -> serde_json::Result<(Vec<Link>, Vec<Alias>)> {
-            Ok((Deserialize::deserialize(&mut shown)?, Deserialize::deserialize(&mut shown)?))
-        };
-        let (links, aliases) = parse().context("can't understand what `ip` shows of links")?;
-        Ok((links, aliases.into_iter().filter_map(|link| link.ifalias).collect()))
+    /// If it can't be entered.
+    pub async fn content(&self) -> Result<Content> {
+        let inode = fs::metadata(path(&self.name)).map(|file| file.ino());
+        let inode = inode.with_context(|| format!("there is no network namespace {}", self.name))?;
+        let ((links, aliases), generation) =
+            self.ask(|| Ok((netlink::links()?, netlink::generation()?))).await?;
+        Ok(Content { links, aliases, rules: (inode, generation) })
+    }
+
+    /// Asks the kernel in it.
+    async fn ask<T: Send + 'static>(&self, ask: fn() -> io::Result<T>) -> Result<T> {
+        let path = path(&self.name);
+        let asked = task::spawn_blocking(move || within(&path, ask)).await?;
+        asked.with_context(|| format!("can't look into the network namespace {}", self.name))
     }
 
     /// Removes a link, if there is one of this name.
@@ -366,7 +362,7 @@ impl Namespace {
         }
         self.set_rules().await?;
         FORWARDING.allow().await?;
-        let has_uplink = self.links().await?.iter().any(|link| link.name == UPLINK && link.is_up());
+        let has_uplink = self.links().await?.iter().any(|link| link.name == UPLINK && link.is_up);
         if has_uplink && host.links.contains(link) && host.routes.values().any(|dev| dev == link) {
             return Ok(());
         }
@@ -402,9 +398,11 @@ impl Namespace {
     /// Its counters.
     ///
     /// # Errors
-    /// If `nft` fails.
+    /// If it can't be entered.
     pub async fn counters(&self) -> Result<BTreeMap<String, u64>> {
-        counters::read(&self.run(&counters::LIST, "").await?, COUNTS)
+        let all = self.ask(netlink::counters).await?;
+        let its = all.into_iter().filter(|counter| counter.table == COUNTS);
+        Ok(its.map(|counter| (counter.name, counter.bytes)).collect())
     }
 
     async fn link_to_host(&self, host: &HostSide, link: &str, mtu: u32) -> Result<()> {

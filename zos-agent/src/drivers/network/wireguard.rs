@@ -182,7 +182,7 @@ impl Tunnels {
         // What the host sends there, such as a gateway's requests, is answered at an address of the node's own ranges.
         let links = namespace.links().await?;
         let mut bridges = links.iter().filter(|link| bridge_contract(&link.name).is_some());
-        let router = bridges.find_map(|link| Some(link.network()?.addr()));
+        let router = bridges.find_map(|link| Some(link.network?.addr()));
         let missing = wanted.difference(&routes).filter_map(|range| {
             let source = spec.sources.get(range).copied().or(router)?;
             Some(format!("route replace {range} dev {name} src {source}"))
@@ -246,7 +246,7 @@ impl Tunnels {
         }
         let links = namespace.links().await?;
         let found = links.iter().find(|link| link.name == name);
-        if found.is_some_and(|link| link.is_up()) {
+        if found.is_some_and(|link| link.is_up) {
             return Ok(());
         }
         if found.is_none() {
