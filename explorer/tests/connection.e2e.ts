@@ -92,16 +92,29 @@ async function makeBlock({ url }: Node): Promise<void> {
   expect(await answer.json()).toHaveProperty('result');
 }
 
+/** Answers whether the page has said since that it isn't connected. */
+async function watchForLoss(page: Page): Promise<() => Promise<boolean>> {
+  const lost = await page.evaluateHandle(() => {
+    const seen = { lost: false };
+    const look = (): void => void (seen.lost ||= document.querySelector('.status')?.textContent?.startsWith('Disconnected') === true);
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+    return seen;
+  });
+  return () => lost.evaluate((seen) => seen.lost);
+}
+
 test('a chain that stops is never shown as fresh, until it goes on', () =>
   onNode(async (page, node) => {
     await makeBlock(node);
     await shows(page, 'Live');
+    const wasLost = await watchForLoss(page);
     await warns(page, 'The chain has finalized no block for 30 s.');
     await shows(page, 'Stalled');
     expect(await isStale(page)).toBe(true);
     await makeBlock(node);
     await shows(page, 'Live');
     expect(await isStale(page)).toBe(false);
+    expect(await wasLost()).toBe(false);
   }, '--sealing', 'manual'));
 
 test('a newer runtime is said, with what still works', async () => {
