@@ -178,6 +178,13 @@ test('why no node fits is said, with what the nearest one lacks', () =>
     await says(page, 'All nodes that fit, the cheapest first.');
     await page.fill('input[name=node]', '5');
     await says(page, 'Node 5: ');
+    await fill(page, 'Memory', '129.5 GiB');
+    await says(page, '7 nodes: less than 129.5 GiB memory free');
+    await page.getByRole('link', { name: 'Look at all nodes' }).click();
+    await page.getByRole('heading', { name: 'Nodes', exact: true }).waitFor();
+    await says(page, '7 nodes: less than 129.5 GiB memory free');
+    expect(await page.inputValue('input[name=mru]')).toBe('132608 MiB');
+    expect(await page.inputValue('input[name=cru]')).toBe('1');
   }));
 
 test('JSON that the form can’t show stays in the editor', () =>

@@ -123,8 +123,19 @@ test('hostile text is shown, and does nothing', () =>
     expect(await page.locator('main script, main img').count()).toBe(0);
   }));
 
-test('a hostile place name is shown as it is', () =>
-  on('/nodes/5', async (page) => expect(await textOf(page)).toContain('Cairo ⟨U+202E⟩<img src=x>, Egypt')));
+test('a hostile place name and version are shown as they are', () =>
+  on('/nodes/5', async (page) => {
+    expect(await textOf(page)).toContain('Cairo ⟨U+202E⟩<img src=x>, Egypt');
+    expect(await textOf(page)).toContain('0.10.0 <img src=x>');
+    expect(await page.locator('main img').count()).toBe(0);
+  }));
+
+test('the list says the nodes’ versions, the oldest first if asked', () =>
+  on('/nodes?sort=version', async (page) => {
+    await page.waitForFunction(() => document.querySelector('tbody td[data-label="Version"]')?.textContent === '0.9.0');
+    expect(await page.locator('tbody td[data-label="Version"]').last().innerText()).toBe('0.10.0 <img src=x>');
+    expect(await page.locator('tbody tr td').first().innerText()).toBe('1');
+  }));
 
 test('malformed ids and ids that never were have words', async () => {
   await on('/nodes/abc', async (page) => expect(await textOf(page)).toContain('“abc” is no id of a node'));

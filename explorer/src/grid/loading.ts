@@ -140,13 +140,14 @@ async function readPrices({ api, opt }: At) {
 async function readFacts(at: At, wanted: number[] | 'all'): Promise<Map<number, NodeFacts>> {
   const { api, opt, time } = at;
   const { Nodes, Farming } = api.query;
-  const [info, nodes, configs, uptimes, heartbeats, enrolments] = await Promise.all([
+  const [info, nodes, configs, uptimes, heartbeats, enrolments, details] = await Promise.all([
     api.apis.GridApi.grid_info(opt),
     entries(Nodes.Nodes, wanted, at),
     entries(Nodes.PublicConfigs, wanted, at),
     entries(Nodes.Uptime, wanted, at),
     entries(Nodes.Heartbeats, wanted, at),
     entries(Farming.Enrolments, wanted, at),
+    entries(Nodes.Details, wanted, at),
   ]);
   const period = periodOf(time);
   return new Map(
@@ -156,11 +157,13 @@ async function readFacts(at: At, wanted: number[] | 'all'): Promise<Map<number, 
       const from = counted ? Number(counted.from) : period * PERIOD_SECONDS;
       const up = uptimes.get(node)?.find((one) => one.period === period)?.ms ?? 0n;
       const beat = heartbeats.get(node);
+      const version = details.get(node)?.version;
       return [node, {
         vm: isolation.type === 'Vm',
         gateway: configs.get(node)?.domain !== undefined,
         uptime: uptimePermille(up - (counted?.uptime_before_ms ?? 0n), from, time),
         heard: beat && Number(info.grid_now - beat.at) / 1000,
+        version: version && utf8(version),
       }];
     }),
   );

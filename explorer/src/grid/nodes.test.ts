@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest';
 import { NOTHING, type Offer } from '../chain/types';
-import { GIB } from '../lib/format';
-import { misses, parseFilter, ruledOut, searched, select, uptimePermille, type NodeRow } from './nodes';
+import { GIB, MIB } from '../lib/format';
+import { capacityQuery, misses, parseFilter, ruledOut, searched, select, uptimePermille, versionOrder, type NodeRow } from './nodes';
 
 const capacity = { cru: 8n, mru: 16n * GIB, sru: 100n * GIB, hru: 0n, gpu: 0n };
 function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = {}): NodeRow {
@@ -13,7 +13,7 @@ function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = 
     },
     country: 'BE',
     farm: { name: 'Ghent-Sun', freeIps: 2 },
-    facts: { vm: false, gateway: false, uptime: 990, heard: 5 },
+    facts: { vm: false, gateway: false, uptime: 990, heard: 5, version: '0.1.0' },
     rented: false,
     rate: 100n,
     ...more,
@@ -82,4 +82,16 @@ test('uptime counts from its first hour on, to the whole', () => {
   expect(uptimePermille(3_599_000n, 0, 3_599)).toBeUndefined();
   expect(uptimePermille(3_600_000n, 0, 7_200)).toBe(500);
   expect(uptimePermille(9_000_000n, 0, 7_200)).toBe(1_000);
+});
+
+test('a capacity goes through the URL, rounded up to MiB', () => {
+  const asked = { cru: 3n, mru: 576n * MIB, sru: 2n * GIB, hru: GIB + 1n, gpu: 1n };
+  const { free, ips } = filter(capacityQuery(asked, 2));
+  expect([free, ips]).toEqual([{ ...asked, hru: GIB + MIB }, 2]);
+  expect(filter(capacityQuery(NOTHING, 0)).free).toEqual(NOTHING);
+});
+
+test('versions are in the order of their numbers', () => {
+  const versions = ['0.9.1', '0.10.0', '0.9.0', '1.0.0-rc2', '1.0.0-rc10'];
+  expect(versions.toSorted((a, b) => (versionOrder(a) < versionOrder(b) ? -1 : 1))).toEqual(['0.9.0', '0.9.1', '0.10.0', '1.0.0-rc2', '1.0.0-rc10']);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes as people look for them: filters, search, and why a node that nearly fits doesn't.
 import { countryCode, type Offer, type Resources } from '../chain/types';
-import { bytes, country, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
+import { bytes, country, GIB, MIB, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -14,6 +14,8 @@ export interface NodeFacts {
   uptime: number | undefined;
   /** Seconds since its last heartbeat at the block of the read. */
   heard: number | undefined;
+  /** As its agent names it; none before its first report. */
+  version: string | undefined;
 }
 
 export interface FarmFacts {
@@ -106,6 +108,13 @@ export function parseFilter(get: (name: string) => string): NodeFilter {
     shared: false,
     search: get('q').trim().toLowerCase(),
   };
+}
+
+const sizeIn = (bytes: bigint): string => (bytes % GIB === 0n ? String(bytes / GIB) : `${(bytes + MIB - 1n) / MIB} MiB`);
+
+/** The filter that asks for a capacity, as a page's URL has it. Sizes are rounded up to MiB. */
+export function capacityQuery({ cru, mru, sru, hru, gpu }: Resources, ips: number): string {
+  return new URLSearchParams({ cru: String(cru), mru: sizeIn(mru), sru: sizeIn(sru), hru: sizeIn(hru), gpu: String(gpu), ips: String(ips) }).toString();
 }
 
 /** Whether a node is what a text of the search box looks for. */
@@ -225,6 +234,9 @@ export function ruledOut(rows: NodeRow[], filter: NodeFilter): { nodes: number; 
   const [nearest] = found.map((row) => ({ row, lacks: lacks(row) })).sort((a, b) => a.lacks - b.lacks);
   return { nodes: found.length, points: points.filter(({ nodes }) => nodes > 0).sort((a, b) => b.nodes - a.nodes), nearest: nearest?.row };
 }
+
+/** What versions are sorted by: numbers in them by their value. */
+export const versionOrder = (version: string): string => version.replace(/\d+/g, (digits) => digits.padStart(10, '0'));
 
 /** Uptime in thousandths of the time that counts in a farming period; none within its first hour. */
 export function uptimePermille(upMs: bigint, fromSeconds: number, now: number): number | undefined {

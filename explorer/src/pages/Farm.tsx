@@ -3,17 +3,19 @@ import { A } from '@solidjs/router';
 import { createMemo, Show, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { countryCode, NOTHING, whole, type Enrolment, type IpInfo, type Offer, type Reward } from '../chain/types';
+import { farmersPart } from '../grid/earnings';
 import { capacityMusd, lesser, rewardTft, units } from '../grid/farming';
 import { periodOf, PERIOD_SECONDS, uptimePermille } from '../grid/nodes';
 import { bytes, country, day, decimal, number, permille, tftPrice } from '../lib/format';
 import { csv } from '../lib/csv';
 import { parseU32 } from '../lib/ids';
+import { same } from '../lib/same';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { RecordPage } from '../ui/RecordPage';
 import { Tft } from '../ui/Money';
-import { Badge, ContractLink, download, Facts, NodeLink, Section, TwinLink } from '../ui/parts';
+import { Badge, ContractLink, download, Facts, NodeLink, Section, Shown, TwinLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -49,7 +51,7 @@ async function readFarm({ api, opt, time }: At, id: number) {
     }),
   );
   ips.sort((a, b) => a.ip - b.ip);
-  return { farm, nodes, ips, payable: whole(payable), policy, share: billing?.shares.farm, time };
+  return { farm, nodes, ips, payable: whole(payable), policy, shares: billing?.shares, time };
 }
 
 type FarmView = NonNullable<Awaited<ReturnType<typeof readFarm>>>;
@@ -80,8 +82,8 @@ export default function Farm(): JSX.Element {
               />
             </Section>
             <Section title={text.earnings}>
-              <Facts rows={[[text.collected, <Tft amount={farm().payable} />], [text.collectable, <Collectable farm={farm()} />]]} />
-              <p class="muted">{text.share(permille(farm().share ?? 0))}</p>
+              <Facts rows={[[text.collected, <Tft amount={farm().payable} />], [text.collectable, <Collectable id={id()} farm={farm()} />]]} />
+              <p class="muted">{text.share(permille(farm().shares?.farm ?? 0))} {text.collect} <code>threebot collect --farm {id()}</code></p>
             </Section>
           </div>
           <Section title={text.nodes}><Nodes nodes={farm().nodes} /></Section>
@@ -94,22 +96,33 @@ export default function Farm(): JSX.Element {
   );
 }
 
-/** How many contracts of the farm have earnings that nobody has collected. */
-function Collectable(props: { farm: FarmView }): JSX.Element {
-  const nodes = createMemo(() => props.farm.nodes.map(({ offer }) => offer.node), undefined, { equals: (a, b) => String(a) === String(b) });
-  const read = createRead(
-    nodes,
-    async ({ api, opt }, nodes) => {
-      const lists = await Promise.all(
-        nodes.map((node) => pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_node(node, after, PAGE, opt))),
-      );
-      const contracts = lists.flat().map(({ contract }) => [contract] as [bigint]);
-      const accounts = await api.query.Billing.LedgerAccounts.getValues(contracts, opt);
-      return accounts.filter((account) => account && (account.is_charged || account.uncollected.shared > 0n || account.uncollected.extra > 0n)).length;
-    },
-    20,
-  );
-  return <Show when={read.value() !== undefined} fallback={t.loading}>{number(read.value() ?? 0)}</Show>;
+/** What the farm would get of what its contracts have earned and nobody has collected. */
+async function readCollectable({ api, opt }: At, farm: number, nodes: number[], shares: NonNullable<FarmView['shares']>) {
+  const [lists, rents] = await Promise.all([
+    Promise.all(nodes.map((node) => pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_node(node, after, PAGE, opt)))),
+    api.query.Contracts.Rents.getValues(nodes.map((node): [number] => [node]), opt),
+  ]);
+  const contracts = [...lists.flat().map(({ contract }) => contract), ...rents.flatMap((rent) => rent ?? [])];
+  const accounts = await api.query.Billing.LedgerAccounts.getValues(contracts.map((contract): [bigint] => [contract]), opt);
+  const parts = await Promise.all(contracts.map(async (contract, i) => {
+    const account = accounts[i];
+    if (account?.farm !== farm) return 0n;
+    const { payer, accrual, price: { rates }, is_charged, uncollected } = account;
+    const [status, factor] = await Promise.all([
+      is_charged ? api.apis.GridApi.contract_status(contract, opt) : undefined,
+      rates.extra > 0n ? api.apis.GridApi.price_factor_permille(payer, opt) : 1_000,
+    ]);
+    const settled = accrual.charged.tft;
+    const charged = status && status.type !== 'Created' ? status.value.tft : whole(settled);
+    return farmersPart({ uncollected, settled, charged, rates, factor }, shares);
+  }));
+  return { amount: whole(parts.reduce((sum, part) => sum + part, 0n)), contracts: parts.filter((part) => part > 0n).length };
+}
+
+function Collectable(props: { id: number; farm: FarmView }): JSX.Element {
+  const asked = createMemo(() => ({ id: props.id, nodes: props.farm.nodes.map(({ offer }) => offer.node), shares: props.farm.shares }), undefined, { equals: same });
+  const read = createRead(asked, async (at, { id, nodes, shares }) => shares && readCollectable(at, id, nodes, shares), 20);
+  return <Shown read={read} absent={t.unknown}>{(found) => <><Tft amount={found().amount} /> {text.fromContracts(found().contracts)}</>}</Shown>;
 }
 
 function Nodes(props: { nodes: FarmNode[] }): JSX.Element {

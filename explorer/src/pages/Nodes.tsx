@@ -2,7 +2,7 @@
 import { A } from '@solidjs/router';
 import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
 import { useNodes } from '../grid/loading';
-import { asksFacts, capacity, FILTERS, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
+import { asksFacts, capacity, FILTERS, parseFilter, select, versionOrder, type NodeFilter, type NodeRow } from '../grid/nodes';
 import { bytes, country, duration, GIB, number, perMonth, permille, usd } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { visible } from '../lib/safe';
@@ -149,6 +149,13 @@ const LAST_COLUMNS: Column<NodeRow>[] = [
     numeric: true,
     cell: ({ facts }) => facts && (facts.heard === undefined ? t.none : t.ago(duration(facts.heard))),
     sort: ({ facts }) => facts?.heard,
+  },
+  {
+    key: 'version',
+    title: text.version,
+    hint: text.versionHint,
+    cell: ({ facts }) => facts && (visible(facts.version ?? '') || t.unknown),
+    sort: ({ facts }) => (facts?.version ? versionOrder(facts.version) : undefined),
   },
 ];
 

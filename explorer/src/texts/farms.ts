@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { count } from './common';
+
 export const farms = {
   farm: (name: string) => `Farm ${name}`,
   columns: { farm: 'Farm', farmer: 'Farmer', nodes: 'Nodes', online: 'Online', ips: 'IPv4 free', cru: 'vCPU free', mru: 'Memory free', sru: 'SSD free' },
@@ -18,8 +20,10 @@ export const farms = {
   noIps: 'This farm offers no public IPv4.',
   earnings: 'Earnings',
   collected: 'Payable: collected, not yet paid out',
-  collectable: 'Contracts with earnings to collect',
-  share: (permille: string) => `The farmer’s share is ${permille} of what contracts pay.`,
+  collectable: 'Collectable: earned by open contracts',
+  fromContracts: (n: number) => `from ${count(n, 'contract')}`,
+  share: (permille: string) => `The farmer’s share is ${permille} of what contracts pay, and all of extra fees. A contract is collected after its first hour.`,
+  collect: 'To collect and be paid:',
   rewards: 'Farming rewards',
   rewardColumns: { node: 'Node', period: 'Period', from: 'From', reward: 'Reward', payout: 'Payout', claimable: 'Claimable from', state: 'State' },
   claimed: 'claimed',

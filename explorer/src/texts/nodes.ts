@@ -100,6 +100,8 @@ export const nodes = {
   farm: 'Farm',
   isolation: 'Isolation',
   isolations: { Container: 'containers', Vm: 'virtual machines' },
+  version: 'Version',
+  versionHint: 'Of its boot image, else of its agent',
   certification: 'Certified',
   rent: 'Rented',
   rentedBadge: 'rented',
