@@ -247,6 +247,11 @@ test('a name is taken, shown and can be given back', () =>
     await page.getByRole('button', { name: 'Cancel 1 contract' }).click();
     await sign(page);
     await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('link', { name: /^twin \d+$/ }).click();
+    await says(page, 'It has no open contract.');
+    await page.getByRole('button', { name: 'Sum up the bills' }).click();
+    await says(page, 'Months of 720 hours');
+    expect(await textOf(page)).toMatch(/From\s+USD\s+TFT\s+\d{4}-\d\d-\d\d\s+\$0\.\d*[1-9]/);
   }));
 
 test('a node is rented, and deployed on by its tenant alone', async () => {

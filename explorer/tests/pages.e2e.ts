@@ -82,7 +82,15 @@ test('how long funds last is shown', () =>
     expect(await textOf(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
     await page.getByRole('button', { name: 'Sum up the bills' }).click();
     await says(page, 'Months of 720 hours');
+    await says(page, 'closed in the last 90 days');
     expect(await violations(page)).toEqual([]);
+  }));
+
+test('a farm says what its contracts have earned', () =>
+  on(`/farms/${stage.grid.farm}`, async (page) => {
+    const [, amount, contracts] = /Collectable: earned by open contracts\s+([\d.]+) TFT from (\d+) contracts/.exec(await textOf(page)) ?? [];
+    expect(Number(amount)).toBeGreaterThan(0);
+    expect(Number(contracts)).toBeGreaterThan(2);
   }));
 
 test('a contract says how long its owner’s funds last', () =>
