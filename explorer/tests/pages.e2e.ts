@@ -77,6 +77,9 @@ test('why a contract was closed is said in words', () =>
     expect(shown).toMatch(/^Contract \d+\s+As of .*\s+Closed .* ago\. The node can’t run the deployment\./);
   }));
 
+test('a farmer’s twin names its farms', () =>
+  on(`/twins/${stage.grid.twins.farmer}`, async (page) => expect(await page.getByRole('link', { name: 'ghent-sun' }).getAttribute('href')).toContain(`/farms/${stage.grid.farm}`)));
+
 test('how long funds last is shown', () =>
   on(`/twins/${stage.grid.twins.tenant}`, async (page) => {
     expect(await textOf(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
@@ -168,8 +171,24 @@ test('search takes ids, names and addresses', async () => {
   await found('GHENT', 'Farm ghent-sun');
   await found('my-shop', 'Name on the gateways my-shop');
   await found('5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', 'Twin 1');
+  await found('5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', 'Farm ghent-sun');
   await found('0xzz', 'Nothing is called');
 });
+
+test('a transaction is found by its block and index', () =>
+  on('/blocks', async (page) => {
+    const block = (await page.locator('tbody a').first().innerText()).replaceAll(',', '');
+    await page.getByLabel('transaction such as 123-4').fill(`${block}-0`);
+    await page.getByRole('button', { name: 'Find' }).click();
+    await says(page, 'Timestamp.set');
+    expect(page.url()).toContain(`/blocks/${block}/0`);
+    await page.getByRole('searchbox', { name: 'Node or contract id' }).fill(`${block}-0`);
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.waitForURL(/#\/search/);
+    await page.getByRole('link', { name: `Transaction ${block}-0` }).waitFor();
+    await page.goto(`${page.url().split('#')[0]}#/search?q=${block}-99`);
+    await says(page, 'Nothing is called');
+  }));
 
 test('sorting and search combine', () =>
   on('/nodes?sort=-mru', async (page) => {

@@ -113,6 +113,12 @@ export async function farmsOf({ api, opt }: At, nodes: Iterable<number>): Promis
   }));
 }
 
+/** A twin's farms. The chain has no index of them. */
+export async function farmsOfTwin({ api, opt }: At, twin: number): Promise<{ id: number; name: string }[]> {
+  const farms = await api.query.Farms.Farms.getEntries(opt);
+  return farms.filter(({ value }) => value.twin === twin).map(({ keyArgs: [id], value }) => ({ id, name: utf8(value.name) }));
+}
+
 /** Names and free addresses of all farms. */
 async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
   const [farms, free] = await Promise.all([

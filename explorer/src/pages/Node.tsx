@@ -170,7 +170,7 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
     <Section title={text.price} note={<span class="muted">{text.atPrice(tftPrice(price()))}</span>}>
       <form class="filters" onSubmit={(event) => event.preventDefault()} aria-label={text.price}>
         <CapacityFields query={query} parts={['cru', 'mru', 'sru', 'hru']} />
-        <TextField query={query} name="ips" label="IPv4" numeric />
+        <TextField query={query} name="ips" label={text.ipv4} numeric />
       </form>
       <Facts
         rows={[

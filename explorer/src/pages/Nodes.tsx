@@ -25,7 +25,7 @@ export function wanted({ free, ips }: NodeFilter): { resources: typeof SMALL; ip
 }
 
 const shown = ({ resources, ips }: ReturnType<typeof wanted>): string =>
-  [capacity(resources), ips > 0 && `${ips} IPv4`].filter(Boolean).join(', ');
+  [capacity(resources), ips > 0 && `${ips} ${text.ipv4}`].filter(Boolean).join(', ');
 
 export default function Nodes(): JSX.Element {
   const query = useQuery();
@@ -77,7 +77,7 @@ export default function Nodes(): JSX.Element {
       <Failure read={nodes.read} />
       <p role="status" class="muted">
         <Show when={nodes.read.value()} fallback={text.reading(nodes.offers().length)}>
-          {t.rows(selected().fit.length, nodes.rows().length, 'node')}
+          {t.rows(selected().fit.length, nodes.rows().length, t.kinds.node)}
         </Show>
       </p>
       <p class="muted">{text.priceOf(shown(price()))}</p>

@@ -4,7 +4,7 @@ import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
-import { farmsOf, LIST_BLOCKS } from '../grid/loading';
+import { farmsOf, farmsOfTwin, LIST_BLOCKS } from '../grid/loading';
 import { billLines, merged } from '../grid/bill';
 import { capacity } from '../grid/nodes';
 import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
@@ -71,11 +71,17 @@ export default function Twin(): JSX.Element {
                 [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
               ]}
             />
+            <Facts rows={[[text.farms, <Farms id={id()} />]]} />
           </Section>
         </>
       )}
     </RecordPage>
   );
+}
+
+function Farms(props: { id: number }): JSX.Element {
+  const read = createRead(() => props.id, farmsOfTwin, LIST_BLOCKS);
+  return <Shown read={read}>{(farms) => <For each={farms()} fallback={t.none}>{(farm) => <><FarmLink {...farm} /> </>}</For>}</Shown>;
 }
 
 function Funds(props: { id: number; twin: TwinView }): JSX.Element {

@@ -4,6 +4,7 @@ import { number } from '../lib/format';
 export const nodes = {
   resources: { cru: 'vCPU', mru: 'memory', sru: 'SSD', hru: 'HDD', gpu: 'GPU' },
   node: (id: number) => `Node ${id}`,
+  ipv4: 'IPv4',
   filters: 'Filters',
   search: 'Node id, farm or country',
   free: { cru: 'Free vCPU', mru: 'Free memory, GiB', sru: 'Free SSD, GiB', hru: 'Free HDD, GiB', gpu: 'Free GPUs', ips: 'Free IPv4 of the farm' },
@@ -114,7 +115,6 @@ export const nodes = {
   secureBoot: 'secure boot',
   traffic: 'Public traffic',
   gateways: 'Gateway domain',
-  drain: 'Drain',
   drainBy: (reason: string) => `The farmer drains this node${reason ? `: “${reason}”` : ''}. Its contracts close`,
   undelivered: 'Not delivered',
   undeliveredNote: (amount: string) => `tenants got ${amount} back in 90 days, fading`,
@@ -135,7 +135,6 @@ export const nodes = {
   open: 'running',
   tooNew: 'first hour',
   noUptime: 'The chain has no heartbeat of this node in the last 13 periods.',
-  keys: 'Keys',
   nodeKey: 'Report key',
   peerKey: 'Peer key',
   sealKey: 'Key to seal deployments to',
