@@ -121,13 +121,14 @@ test('a newer runtime is said, with what still works', async () => {
   const node = await Node.start(PORT);
   const { page, open } = await explorer.page(node.url);
   try {
-    // The runtime has this read by another name.
-    const [known, newer] = ['quote_rent', 'quote_hire'].map((name) => Buffer.from(name).toString('hex')) as [string, string];
+    // The runtime has a read and a record by other names.
+    const hex = (name: string): string => Buffer.from(name).toString('hex');
+    const renamed = ([['quote_rent', 'quote_hire'], ['Locations', 'Placement']] as const).map(([known, newer]) => [hex(known), hex(newer)] as const);
     await page.routeWebSocket(node.url, (socket) => {
-      socket.connectToServer().onMessage((message) => socket.send(String(message).replaceAll(known, newer)));
+      socket.connectToServer().onMessage((message) => socket.send(renamed.reduce((text, [known, newer]) => text.replaceAll(known, newer), String(message))));
     });
     await open('/nodes');
-    await warns(page, 'newer than this page. Pages that need these reads may be incomplete: quote_rent.');
+    await warns(page, 'newer than this page. Pages that need these parts of it may be incomplete: quote_rent, Nodes.Locations.');
     await says(page, '0 nodes');
     await page.getByRole('link', { name: 'Calculator' }).click();
     await says(page, 'Sum, list price');

@@ -7,6 +7,7 @@ import { createContext, onCleanup, useContext } from 'solid-js';
 import { createStore } from 'solid-js/store';
 import { createFollower } from './follow';
 import { cachedMetadata, cacheMetadata } from './metadata';
+import { lacking, type Compat } from './needs';
 
 export type Api = TypedApi<typeof tfgrid>;
 
@@ -29,7 +30,7 @@ export interface ChainState {
   endpoint: string;
   chain?: { name: string; genesis: string; development: boolean; version: number };
   head?: Head;
-  /** Reads of pages that this runtime doesn't answer as the explorer expects. */
+  /** What pages need and this runtime doesn't answer as the explorer expects. */
   unsupported: string[];
 }
 
@@ -39,13 +40,6 @@ export interface Chain {
   client: PolkadotClient;
   api: Api;
 }
-
-/** What pages ask the runtime. */
-const READS = [
-  'allowance', 'bill', 'contract_status', 'contracts_of_node', 'contracts_of_twin', 'daily_prices', 'farm_by_name',
-  'find_nodes', 'funded_until', 'grace', 'grid_info', 'ips_of_farm', 'node_enrolment', 'node_offer', 'node_rewards',
-  'node_uptime', 'payer', 'period_totals', 'price_factor_permille', 'quote', 'quote_name', 'quote_rent',
-] as const;
 
 const CONNECT_TIMEOUT_MS = 8_000;
 const SILENCE_MS = 20_000;
@@ -89,10 +83,9 @@ export function openChain(endpoints: string[]): Chain {
   async function describe(genesis: string) {
     const { name, properties } = await client.getChainSpecData();
     const { compat, constants } = await api.getStaticApis();
-    const unsupported = READS.filter((read) => !compat.apis.GridApi[read].isCompatible());
-    if (unsupported.length === READS.length) return undefined;
+    const unsupported = lacking(compat as unknown as Compat);
     const version = constants.System.Version.spec_version;
-    return { unsupported, chain: { name, genesis, development: isDevelopment(name, properties), version } };
+    return unsupported && { unsupported, chain: { name, genesis, development: isDevelopment(name, properties), version } };
   }
 
   async function timeOf(hash: string): Promise<number> {
