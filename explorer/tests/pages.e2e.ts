@@ -94,6 +94,8 @@ test('a farm says what its contracts have earned', () =>
     const [, amount, contracts] = /Collectable: earned by open contracts\s+([\d.]+) TFT from (\d+) contracts/.exec(await textOf(page)) ?? [];
     expect(Number(amount)).toBeGreaterThan(0);
     expect(Number(contracts)).toBeGreaterThan(2);
+    expect(await textOf(page)).toContain('2 of 3 free');
+    expect(await page.locator('tbody td[data-label="Heard"]').first().innerText()).toMatch(/ago$/);
   }));
 
 test('a contract says how long its owner’s funds last', () =>

@@ -15,7 +15,7 @@ import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { RecordPage } from '../ui/RecordPage';
 import { Tft } from '../ui/Money';
-import { Badge, ContractLink, download, Facts, NodeLink, Section, Shown, TwinLink } from '../ui/parts';
+import { Ago, Badge, ContractLink, download, Facts, NodeLink, Section, Shown, TwinLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -27,27 +27,31 @@ interface FarmNode {
   enrolment: Enrolment | undefined;
   /** Of the running period, in milliseconds. */
   up: bigint;
+  /** Time of its last heartbeat. */
+  heard: number | undefined;
 }
 
 async function readFarm({ api, opt, time }: At, id: number) {
   const farm = await api.query.Farms.Farms.getValue(id, opt);
   if (!farm) return undefined;
   const filter = { free: NOTHING, farm: id, country: undefined, certified: false, rentable: false, unavailable: true };
-  const [offers, ips, payable, policy, billing] = await Promise.all([
+  const [offers, ips, payable, policy, billing, info] = await Promise.all([
     pages((after: number | undefined) => api.apis.GridApi.find_nodes(filter, after, PAGE, opt)),
     pages((after: number | undefined) => api.apis.GridApi.ips_of_farm(id, after, PAGE, opt)),
     api.query.Billing.Payable.getValue({ type: 'Farm', value: id }, opt),
     api.query.Farming.Policy.getValue(opt),
     api.query.Billing.Policy.getValue(opt),
+    api.apis.GridApi.grid_info(opt),
   ]);
   const nodes = await Promise.all(
     offers.map(async (offer): Promise<FarmNode> => {
-      const [rewards, enrolment, up] = await Promise.all([
+      const [rewards, enrolment, up, beat] = await Promise.all([
         api.apis.GridApi.node_rewards(offer.node, opt),
         api.apis.GridApi.node_enrolment(offer.node, opt),
         api.apis.GridApi.node_uptime(offer.node, periodOf(time), opt),
+        api.query.Nodes.Heartbeats.getValue(offer.node, opt),
       ]);
-      return { offer, rewards, enrolment, up };
+      return { offer, rewards, enrolment, up, heard: beat && time - Number(info.grid_now - beat.at) / 1000 };
     }),
   );
   ips.sort((a, b) => a.ip - b.ip);
@@ -56,7 +60,7 @@ async function readFarm({ api, opt, time }: At, id: number) {
 
 type FarmView = NonNullable<Awaited<ReturnType<typeof readFarm>>>;
 
-/** Each node of a farm takes three calls: less often than each block. */
+/** Each node of a farm takes four calls: less often than each block. */
 const FARM_BLOCKS = 5;
 
 export default function Farm(): JSX.Element {
@@ -87,7 +91,7 @@ export default function Farm(): JSX.Element {
             </Section>
           </div>
           <Section title={text.nodes}><Nodes nodes={farm().nodes} /></Section>
-          <Section title={text.ips}><Ips ips={farm().ips} /></Section>
+          <Section title={text.ips} note={<span class="muted">{text.ipsFree(farm().ips.filter(({ state }) => state.type === 'Free').length, farm().ips.length)}</span>}><Ips ips={farm().ips} /></Section>
           <Section title={text.rewards}><Rewards id={id()} farm={farm()} /></Section>
           <Section title={text.open}><Running farm={farm()} /></Section>
         </>
@@ -143,6 +147,7 @@ const NODE_COLUMNS: Column<FarmNode>[] = [
     ),
     sort: ({ offer }) => Number(offer.online),
   },
+  { key: 'heard', title: t.nodes.columns.heard, cell: ({ heard }) => (heard === undefined ? t.none : <Ago time={heard} />), sort: ({ heard }) => heard },
   { key: 'country', title: t.nodes.columns.country, cell: ({ offer }) => country(countryCode(offer.country) ?? '') || t.unknown, sort: ({ offer }) => countryCode(offer.country) },
   { key: 'cru', title: t.nodes.columns.cru, numeric: true, cell: ({ offer }) => number(offer.free.cru), sort: ({ offer }) => offer.free.cru },
   { key: 'mru', title: t.nodes.columns.mru, numeric: true, cell: ({ offer }) => bytes(offer.free.mru), sort: ({ offer }) => offer.free.mru },

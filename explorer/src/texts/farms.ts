@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { number } from '../lib/format';
 import { count } from './common';
 
 export const farms = {
@@ -15,6 +16,7 @@ export const farms = {
   nodes: 'Nodes',
   noNodes: 'No node has joined this farm.',
   ips: 'Public IPv4',
+  ipsFree: (free: number, all: number) => `${number(free)} of ${number(all)} free`,
   ipColumns: { address: 'Address', gateway: 'Gateway', state: 'State', contract: 'Contract' },
   ipStates: { Free: 'free', Taken: 'taken', CoolingDown: 'cools down' },
   noIps: 'This farm offers no public IPv4.',
