@@ -200,6 +200,19 @@ test('sorting and search combine', () =>
     expect(await page.locator('tbody tr td').first().innerText()).toBe('2');
   }));
 
+test('a farmer’s nodes are found by the farmer’s address', () =>
+  on('/nodes?unavailable=1&q=5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', async (page) => {
+    const count = (text: string): Promise<unknown> =>
+      page.waitForFunction((text) => document.querySelector('[role=status].muted')?.textContent === text, text);
+    await count('7 nodes');
+    await page.fill('input[name=q]', '5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty');
+    await count('0 of 7 nodes');
+    await page.fill('input[name=q]', '5'.repeat(48));
+    await count('0 of 7 nodes');
+    await page.fill('input[name=q]', 'ghent');
+    await count('7 nodes');
+  }));
+
 test('the list says when the nodes in view were last heard', () =>
   on('/nodes', async (page) => {
     await page.waitForFunction(() => {

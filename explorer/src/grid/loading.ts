@@ -125,7 +125,7 @@ async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
     api.query.Farms.Farms.getEntries(opt),
     api.query.Farms.FreeIps.getEntries(opt),
   ]);
-  const found = new Map(farms.map(({ keyArgs: [farm], value }) => [farm, { name: utf8(value.name), freeIps: 0 }]));
+  const found = new Map(farms.map(({ keyArgs: [farm], value }) => [farm, { name: utf8(value.name), twin: value.twin, freeIps: 0 }]));
   for (const { keyArgs: [farm] } of free) {
     const facts = found.get(farm);
     if (facts) facts.freeIps += 1;

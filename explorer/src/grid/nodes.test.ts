@@ -12,7 +12,7 @@ function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = 
       extra_fee: 0n, country: '0x4245', contracts: 0, features: 3, not_delivered: 0n, ...offer,
     },
     country: 'BE',
-    farm: { name: 'Ghent-Sun', freeIps: 2 },
+    farm: { name: 'Ghent-Sun', twin: 1, freeIps: 2 },
     facts: { vm: false, gateway: false, uptime: 990, heard: 5, version: '0.1.0' },
     rented: false,
     rate: 100n,
@@ -69,9 +69,10 @@ test('price, uptime, addresses and refunds bound the choice', () => {
   expect(chosen(one, 'undelivered=1').fit).toEqual([]);
 });
 
-test('search takes an id, a farm and a country', () => {
-  const rows = [row(1), row(12, {}, { farm: { name: 'other', freeIps: 0 }, country: 'EG' })];
+test('search takes an id, a farm, a country and a farmer', () => {
+  const rows = [row(1), row(12, {}, { farm: { name: 'other', twin: 2, freeIps: 0 }, country: 'EG' })];
   expect(['1', 'ghent', 'egypt', 'eg', 'x'].map((q) => chosen(rows, `q=${q}`).fit)).toEqual([[1], [1], [12], [12], []]);
+  expect([2, 3].map((farmer) => select(rows, { ...filter('q=5'), farmer }).fit.map(({ offer }) => offer.node))).toEqual([[12], []]);
 });
 
 test('nonsense in the URL does not filter', () => {

@@ -20,6 +20,8 @@ export interface NodeFacts {
 
 export interface FarmFacts {
   name: string;
+  /** Of the farmer. */
+  twin: number;
   freeIps: number;
 }
 
@@ -64,6 +66,8 @@ export interface NodeFilter {
   /** Only nodes that take contracts beside others'. */
   shared: boolean;
   search: string;
+  /** Whose nodes are looked for, instead of a search. */
+  farmer: number | undefined;
 }
 
 export const FILTERS = [
@@ -107,6 +111,7 @@ export function parseFilter(get: (name: string) => string): NodeFilter {
     features: 0,
     shared: false,
     search: get('q').trim().toLowerCase(),
+    farmer: undefined,
   };
 }
 
@@ -118,7 +123,8 @@ export function capacityQuery({ cru, mru, sru, hru, gpu }: Resources, ips: numbe
 }
 
 /** Whether a node is what a text of the search box looks for. */
-function finder(search: string): (row: NodeRow) => boolean {
+function finder({ search, farmer }: NodeFilter): (row: NodeRow) => boolean {
+  if (farmer !== undefined) return ({ farm }) => farm?.twin === farmer;
   if (search === '') return () => true;
   const id = parseU32(search);
   if (id !== undefined) return ({ offer }) => offer.node === id;
@@ -210,7 +216,7 @@ const CHECKS: Check[] = [
 export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; near: { row: NodeRow; why: string }[] } {
   const fit: NodeRow[] = [];
   const near: { row: NodeRow; why: string }[] = [];
-  const isFound = finder(filter.search);
+  const isFound = finder(filter);
   const checks = CHECKS.filter((check) => check.asked(filter));
   for (const row of rows) {
     if (!isFound(row)) continue;
@@ -227,7 +233,7 @@ export const misses = (row: NodeRow, filter: NodeFilter): string[] =>
 
 /** Of nodes that the search finds: how many each point rules out, most first, and the one that lacks least. */
 export function ruledOut(rows: NodeRow[], filter: NodeFilter): { nodes: number; points: { rule: string; nodes: number }[]; nearest: NodeRow | undefined } {
-  const found = rows.filter(finder(filter.search));
+  const found = rows.filter(finder(filter));
   const checks = CHECKS.filter((check) => check.asked(filter));
   const points = checks.map((check) => ({ rule: check.rule(filter), nodes: found.filter((row) => !check.fits(row, filter)).length }));
   const lacks = (row: NodeRow): number => checks.filter((check) => !check.fits(row, filter)).reduce((sum, check) => sum + (check.lacks?.(row, filter) ?? 1), 0);

@@ -22,4 +22,7 @@ export function parseTransaction(text: string): { block: number; index: number }
   return block === undefined || index === undefined ? undefined : { block, index };
 }
 
+/** Whether a text looks like an account's address; the client knows for sure. */
+export const isAddress = (text: string): boolean => /^[1-9A-HJ-NP-Za-km-z]{46,49}$/.test(text);
+
 export const isHash = (text: string): boolean => /^0x[0-9a-f]{64}$/i.test(text);

@@ -4,7 +4,7 @@ import { createMemo, For, Show, type JSX } from 'solid-js';
 import { readBlock } from '../chain/decode';
 import { createRead, type At } from '../chain/read';
 import { farmsOfTwin } from '../grid/loading';
-import { isHash, parseTransaction, parseU32, parseU64 } from '../lib/ids';
+import { isAddress, isHash, parseTransaction, parseU32, parseU64 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
@@ -59,7 +59,7 @@ async function byName({ api, opt }: At, wanted: string): Promise<Hit[]> {
 
 async function byAddress(at: At, wanted: string): Promise<Hit[]> {
   const { api, opt } = at;
-  if (!/^[1-9A-HJ-NP-Za-km-z]{46,49}$/.test(wanted)) return [];
+  if (!isAddress(wanted)) return [];
   // What isn't an address is refused by the client.
   const twin = await api.query.Twins.TwinByAccount.getValue(wanted, opt).catch(() => null);
   if (twin === null) return [];

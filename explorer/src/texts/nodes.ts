@@ -6,7 +6,7 @@ export const nodes = {
   node: (id: number) => `Node ${id}`,
   ipv4: 'IPv4',
   filters: 'Filters',
-  search: 'Node id, farm or country',
+  search: 'Node id, farm, country or address',
   free: { cru: 'Free vCPU', mru: 'Free memory, GiB', sru: 'Free SSD, GiB', hru: 'Free HDD, GiB', gpu: 'Free GPUs', ips: 'Free IPv4 of the farm' },
   more: 'More filters',
   anyCountry: 'Any country',
