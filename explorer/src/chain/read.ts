@@ -66,10 +66,11 @@ export function createRead<S, T>(
     }
   }
 
-  /** Reads again if the head is far enough, or on another chain's side, of the last attempt. */
+  /** Reads again if the head is far enough from the last attempt, or before it; after a failure, at another block. */
   function due(): void {
     const head = untrack(() => chain.state.head);
-    if (head && (tried === undefined || head.number < tried || head.number - tried >= every)) void attempt();
+    const wait = untrack(error) ? Math.min(every, 1) : every;
+    if (head && (tried === undefined || head.number < tried || head.number - tried >= wait)) void attempt();
   }
 
   createEffect(
