@@ -143,7 +143,7 @@ test('a hostile place name and version are shown as they are', () =>
     expect(await page.locator('main img').count()).toBe(0);
   }));
 
-test('the list says the nodes’ versions, the oldest first if asked', () =>
+test('the list sorts nodes by their versions', () =>
   on('/nodes?sort=version', async (page) => {
     await page.waitForFunction(() => document.querySelector('tbody td[data-label="Version"]')?.textContent === '0.9.0');
     expect(await page.locator('tbody td[data-label="Version"]').last().innerText()).toBe('0.10.0 <img src=x>');

@@ -96,7 +96,7 @@ test('a block that came just before a lost connection is shown', async () => {
   expect([state.head?.number, state.health]).toEqual([1, 'live']);
 });
 
-test('a block whose read a lost connection ate is asked again', async () => {
+test('a block whose read a lost connection ended is read again', async () => {
   const { state, follower, held, time, tell, open } = scene();
   await open();
   tell(1);
@@ -125,7 +125,7 @@ test('a failed read is tried again, once at a time', async () => {
   expect([state.head?.number, held, time.asked.length]).toEqual([1, ['0x1'], 2]);
 });
 
-test('what an earlier connection said of its chain is not believed', async () => {
+test('what an earlier connection said is not believed', async () => {
   const { state, follower, genesis, tell, open } = scene();
   await open();
   follower.closed();
@@ -181,7 +181,7 @@ test('a chain that is slow to name itself is asked again', async () => {
   expect([state.chain?.genesis, genesis.asked.length]).toEqual(['grid', 2]);
 });
 
-test('a chain that stops is stalled, on a connection that is kept, until it goes on', async () => {
+test('a stopped chain is stalled, and its connection kept', async () => {
   const { state, follower, genesis, open, show } = scene();
   await open();
   await show(1);

@@ -11,7 +11,7 @@ function runtime(isMissing: (path: string) => boolean): Compat {
 
 test('a runtime that answers all lacks nothing', () => expect(lacking(runtime(() => false))).toEqual([]));
 
-test('reads, records, constants and calls that have changed are named', () => {
+test('what a runtime has changed is named', () => {
   const changed = ['apis.GridApi.quote_rent', 'query.Billing.Bills', 'constants.System.Version', 'tx.Contracts.cancel'];
   expect(lacking(runtime((path) => changed.includes(path)))).toEqual(['quote_rent', 'Billing.Bills', 'System.Version', 'Contracts.cancel']);
 });

@@ -22,6 +22,9 @@ export interface Read<T> {
   retry(): void;
 }
 
+/** What failed is read again after so many blocks at most: a slow node gets time. */
+const RETRY_BLOCKS = 7;
+
 /**
  * Reads again at the newest finalized block, at most once every `every` blocks and never twice at a time. When `source`
  * changes, the old answer is dropped; an answer that comes after that is, too.
@@ -66,10 +69,10 @@ export function createRead<S, T>(
     }
   }
 
-  /** Reads again if the head is far enough from the last attempt, or before it; after a failure, at another block. */
+  /** Reads again if the head is far enough from the last attempt, or before it. */
   function due(): void {
     const head = untrack(() => chain.state.head);
-    const wait = untrack(error) ? Math.min(every, 1) : every;
+    const wait = untrack(error) ? Math.min(every, RETRY_BLOCKS) : every;
     if (head && (tried === undefined || head.number < tried || head.number - tried >= wait)) void attempt();
   }
 

@@ -73,7 +73,7 @@ async function byAddress(at: At, wanted: string): Promise<Hit[]> {
 
 async function byIndex({ chain }: At, wanted: string): Promise<Hit[]> {
   const named = parseTransaction(wanted);
-  const block = named && (await readBlock(chain, named.block));
+  const block = named && (await readBlock(chain, named.block).catch(() => undefined));
   return block?.transactions[named?.index ?? -1] ? [{ kind: 'transaction', name: wanted, path: `/blocks/${block.number}/${named?.index}` }] : [];
 }
 
