@@ -5,7 +5,7 @@ import { whitelist } from '../../.papi/whitelist';
 const READS = [
   'allowance', 'bill', 'contract_status', 'contracts_of_node', 'contracts_of_twin', 'daily_prices', 'farm_by_name',
   'find_nodes', 'funded_until', 'grace', 'grid_info', 'ips_of_farm', 'node_enrolment', 'node_offer', 'node_rewards',
-  'node_uptime', 'payer', 'period_totals', 'price_factor_permille', 'quote', 'quote_name', 'quote_rent',
+  'payer', 'price_factor_permille', 'quote', 'quote_name', 'quote_rent',
 ];
 
 type Entries = Record<string, Record<string, { isCompatible(): boolean }>>;

@@ -25,8 +25,8 @@ interface FarmNode {
   offer: Offer;
   rewards: Reward[];
   enrolment: Enrolment | undefined;
-  /** Of the running period, in milliseconds. */
-  up: bigint;
+  /** For how many milliseconds it was heard, by period. */
+  heardIn: ReadonlyMap<number, bigint>;
   /** Time of its last heartbeat. */
   heard: number | undefined;
 }
@@ -45,13 +45,14 @@ async function readFarm({ api, opt, time }: At, id: number) {
   ]);
   const nodes = await Promise.all(
     offers.map(async (offer): Promise<FarmNode> => {
-      const [rewards, enrolment, up, beat] = await Promise.all([
+      const [rewards, enrolment, uptimes, beat] = await Promise.all([
         api.apis.GridApi.node_rewards(offer.node, opt),
         api.apis.GridApi.node_enrolment(offer.node, opt),
-        api.apis.GridApi.node_uptime(offer.node, periodOf(time), opt),
+        api.query.Nodes.Uptime.getValue(offer.node, opt),
         api.query.Nodes.Heartbeats.getValue(offer.node, opt),
       ]);
-      return { offer, rewards, enrolment, up, heard: beat && time - Number(info.grid_now - beat.at) / 1000 };
+      const heardIn = new Map(uptimes.map(({ period, ms }) => [period, ms]));
+      return { offer, rewards, enrolment, heardIn, heard: beat && time - Number(info.grid_now - beat.at) / 1000 };
     }),
   );
   ips.sort((a, b) => a.ip - b.ip);
@@ -173,16 +174,22 @@ function Ips(props: { ips: IpInfo[] }): JSX.Element {
   );
 }
 
+/** Thousandths of a closed period in which a node was heard; none where the chain has forgotten. */
+function uptimeIn(period: number, heardIn: FarmNode['heardIn']): number | undefined {
+  const ms = heardIn.get(period);
+  return ms === undefined ? undefined : uptimePermille(ms, period * PERIOD_SECONDS, (period + 1) * PERIOD_SECONDS);
+}
+
 const state = (reward: Reward, now: number): string =>
   reward.claimed ? text.claimed : Number(reward.claimable_from) <= now ? text.claimable : text.maturing;
 
 function Rewards(props: { id: number; farm: FarmView }): JSX.Element {
-  const rows = createMemo(() => props.farm.nodes.flatMap(({ offer, rewards }) => rewards.map((reward) => ({ node: offer.node, reward }))));
+  const rows = createMemo(() => props.farm.nodes.flatMap(({ offer, rewards, heardIn }) => rewards.map((reward) => ({ node: offer.node, reward, uptime: uptimeIn(reward.period, heardIn) }))));
   const save = (): void =>
     download(`farm-${props.id}-rewards.csv`, 'text/csv', csv([
       Object.values(text.rewardColumns),
-      ...rows().map(({ node, reward }) => [
-        node, reward.period, day(reward.period * PERIOD_SECONDS), decimal(reward.tft, 7), decimal(reward.payout, 7), day(Number(reward.claimable_from)), state(reward, props.farm.time),
+      ...rows().map(({ node, reward, uptime }) => [
+        node, reward.period, day(reward.period * PERIOD_SECONDS), uptime === undefined ? '' : permille(uptime), decimal(reward.tft, 7), decimal(reward.payout, 7), day(Number(reward.claimable_from)), state(reward, props.farm.time),
       ]),
     ]));
   return (
@@ -195,6 +202,7 @@ function Rewards(props: { id: number; farm: FarmView }): JSX.Element {
           { key: 'node', title: text.rewardColumns.node, cell: ({ node }) => <NodeLink id={node} /> },
           { key: 'period', title: text.rewardColumns.period, cell: ({ reward }) => reward.period },
           { key: 'from', title: text.rewardColumns.from, cell: ({ reward }) => day(reward.period * PERIOD_SECONDS) },
+          { key: 'uptime', title: text.rewardColumns.uptime, hint: text.uptimeHint, numeric: true, cell: ({ uptime }) => (uptime === undefined ? t.unknown : permille(uptime)) },
           { key: 'reward', title: text.rewardColumns.reward, numeric: true, cell: ({ reward }) => <Tft amount={reward.tft} /> },
           { key: 'payout', title: text.rewardColumns.payout, numeric: true, cell: ({ reward }) => <Tft amount={reward.payout} /> },
           { key: 'claimable', title: text.rewardColumns.claimable, cell: ({ reward }) => day(Number(reward.claimable_from)) },
@@ -229,11 +237,12 @@ interface Run {
 /** What the open period has come to, with the numbers of the formula. */
 function Running(props: { farm: FarmView }): JSX.Element {
   const rows = createMemo(() =>
-    props.farm.nodes.flatMap(({ offer, enrolment, up }): Run[] => {
+    props.farm.nodes.flatMap(({ offer, enrolment, heardIn }): Run[] => {
       const { policy, time } = props.farm;
       if (!policy || enrolment?.phase.type !== 'Farming') return [];
       const open = enrolment.phase.value;
       const counted = lesser(open.least_resources, policy.maxima);
+      const up = heardIn.get(periodOf(time)) ?? 0n;
       const uptime = uptimePermille(up - open.uptime_before_ms, Number(open.from), time);
       const musd = capacityMusd(policy.rates, counted);
       const earns = open.virtualized === false && !open.void;
