@@ -92,29 +92,43 @@ async function makeBlock({ url }: Node): Promise<void> {
   expect(await answer.json()).toHaveProperty('result');
 }
 
+/** Answers whether the page has said since that it isn't connected. */
+async function watchForLoss(page: Page): Promise<() => Promise<boolean>> {
+  const lost = await page.evaluateHandle(() => {
+    const seen = { lost: false };
+    const look = (): void => void (seen.lost ||= document.querySelector('.status')?.textContent?.startsWith('Disconnected') === true);
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+    return seen;
+  });
+  return () => lost.evaluate((seen) => seen.lost);
+}
+
 test('a chain that stops is never shown as fresh, until it goes on', () =>
   onNode(async (page, node) => {
     await makeBlock(node);
     await shows(page, 'Live');
+    const wasLost = await watchForLoss(page);
     await warns(page, 'The chain has finalized no block for 30 s.');
     await shows(page, 'Stalled');
     expect(await isStale(page)).toBe(true);
     await makeBlock(node);
     await shows(page, 'Live');
     expect(await isStale(page)).toBe(false);
+    expect(await wasLost()).toBe(false);
   }, '--sealing', 'manual'));
 
 test('a newer runtime is said, with what still works', async () => {
   const node = await Node.start(PORT);
   const { page, open } = await explorer.page(node.url);
   try {
-    // The runtime has this read by another name.
-    const [known, newer] = ['quote_rent', 'quote_hire'].map((name) => Buffer.from(name).toString('hex')) as [string, string];
+    // The runtime has a read and a record by other names.
+    const hex = (name: string): string => Buffer.from(name).toString('hex');
+    const renamed = ([['quote_rent', 'quote_hire'], ['Locations', 'Placement']] as const).map(([known, newer]) => [hex(known), hex(newer)] as const);
     await page.routeWebSocket(node.url, (socket) => {
-      socket.connectToServer().onMessage((message) => socket.send(String(message).replaceAll(known, newer)));
+      socket.connectToServer().onMessage((message) => socket.send(renamed.reduce((text, [known, newer]) => text.replaceAll(known, newer), String(message))));
     });
     await open('/nodes');
-    await warns(page, 'newer than this page. Pages that need these reads may be incomplete: quote_rent.');
+    await warns(page, 'newer than this page. Pages that need these parts of it may be incomplete: quote_rent, Nodes.Locations.');
     await says(page, '0 nodes');
     await page.getByRole('link', { name: 'Calculator' }).click();
     await says(page, 'Sum, list price');

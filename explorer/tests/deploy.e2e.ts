@@ -178,6 +178,13 @@ test('why no node fits is said, with what the nearest one lacks', () =>
     await says(page, 'All nodes that fit, the cheapest first.');
     await page.fill('input[name=node]', '5');
     await says(page, 'Node 5: ');
+    await fill(page, 'Memory', '129.5 GiB');
+    await says(page, '7 nodes: less than 129.5 GiB memory free');
+    await page.getByRole('link', { name: 'Look at all nodes' }).click();
+    await page.getByRole('heading', { name: 'Nodes', exact: true }).waitFor();
+    await says(page, '7 nodes: less than 129.5 GiB memory free');
+    expect(await page.inputValue('input[name=mru]')).toBe('132608 MiB');
+    expect(await page.inputValue('input[name=cru]')).toBe('1');
   }));
 
 test('JSON that the form can’t show stays in the editor', () =>
@@ -209,6 +216,7 @@ test('a deposit reaches the credit, and can be withdrawn', () =>
     await review(page);
     await says(page, 'An amount is a number with at most 7 decimals');
     await page.fill('input[name=amount]', '2.5');
+    await page.waitForURL(/amount=2\.5/);
     await review(page);
     await sign(page);
     await says(page, 'Success: the chain’s event says so.');
@@ -240,6 +248,11 @@ test('a name is taken, shown and can be given back', () =>
     await page.getByRole('button', { name: 'Cancel 1 contract' }).click();
     await sign(page);
     await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('link', { name: /^twin \d+$/ }).click();
+    await says(page, 'It has no open contract.');
+    await page.getByRole('button', { name: 'Sum up the bills' }).click();
+    await says(page, 'Months of 720 hours');
+    expect(await textOf(page)).toMatch(/From\s+USD\s+TFT\s+\d{4}-\d\d-\d\d\s+\$0\.\d*[1-9]/);
   }));
 
 test('a node is rented, and deployed on by its tenant alone', async () => {

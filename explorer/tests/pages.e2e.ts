@@ -77,12 +77,25 @@ test('why a contract was closed is said in words', () =>
     expect(shown).toMatch(/^Contract \d+\s+As of .*\s+Closed .* ago\. The node can’t run the deployment\./);
   }));
 
+test('a farmer’s twin names its farms', () =>
+  on(`/twins/${stage.grid.twins.farmer}`, async (page) => expect(await page.getByRole('link', { name: 'ghent-sun' }).getAttribute('href')).toContain(`/farms/${stage.grid.farm}`)));
+
 test('how long funds last is shown', () =>
   on(`/twins/${stage.grid.twins.tenant}`, async (page) => {
     expect(await textOf(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
     await page.getByRole('button', { name: 'Sum up the bills' }).click();
     await says(page, 'Months of 720 hours');
+    await says(page, 'closed in the last 90 days');
     expect(await violations(page)).toEqual([]);
+  }));
+
+test('a farm says what its contracts have earned', () =>
+  on(`/farms/${stage.grid.farm}`, async (page) => {
+    const [, amount, contracts] = /Collectable: earned by open contracts\s+([\d.]+) TFT from (\d+) contracts/.exec(await textOf(page)) ?? [];
+    expect(Number(amount)).toBeGreaterThan(0);
+    expect(Number(contracts)).toBeGreaterThan(2);
+    for (const part of ['2 of 3 free', '99.8 %']) expect(await textOf(page)).toContain(part);
+    expect(await page.locator('tbody td[data-label="Heard"]').first().innerText()).toMatch(/ago$/);
   }));
 
 test('a contract says how long its owner’s funds last', () =>
@@ -123,8 +136,19 @@ test('hostile text is shown, and does nothing', () =>
     expect(await page.locator('main script, main img').count()).toBe(0);
   }));
 
-test('a hostile place name is shown as it is', () =>
-  on('/nodes/5', async (page) => expect(await textOf(page)).toContain('Cairo ⟨U+202E⟩<img src=x>, Egypt')));
+test('a hostile place name and version are shown as they are', () =>
+  on('/nodes/5', async (page) => {
+    expect(await textOf(page)).toContain('Cairo ⟨U+202E⟩<img src=x>, Egypt');
+    expect(await textOf(page)).toContain('0.10.0 <img src=x>');
+    expect(await page.locator('main img').count()).toBe(0);
+  }));
+
+test('the list sorts nodes by their versions', () =>
+  on('/nodes?sort=version', async (page) => {
+    await page.waitForFunction(() => document.querySelector('tbody td[data-label="Version"]')?.textContent === '0.9.0');
+    expect(await page.locator('tbody td[data-label="Version"]').last().innerText()).toBe('0.10.0 <img src=x>');
+    expect(await page.locator('tbody tr td').first().innerText()).toBe('1');
+  }));
 
 test('malformed ids and ids that never were have words', async () => {
   await on('/nodes/abc', async (page) => expect(await textOf(page)).toContain('“abc” is no id of a node'));
@@ -149,8 +173,24 @@ test('search takes ids, names and addresses', async () => {
   await found('GHENT', 'Farm ghent-sun');
   await found('my-shop', 'Name on the gateways my-shop');
   await found('5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', 'Twin 1');
+  await found('5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', 'Farm ghent-sun');
   await found('0xzz', 'Nothing is called');
 });
+
+test('a transaction is found by its block and index', () =>
+  on('/blocks', async (page) => {
+    const block = (await page.locator('tbody a').first().innerText()).replaceAll(',', '');
+    await page.getByLabel('transaction such as 123-4').fill(`${block}-0`);
+    await page.getByRole('button', { name: 'Find' }).click();
+    await says(page, 'Timestamp.set');
+    expect(page.url()).toContain(`/blocks/${block}/0`);
+    await page.getByRole('searchbox', { name: 'Node or contract id' }).fill(`${block}-0`);
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.waitForURL(/#\/search/);
+    await page.getByRole('link', { name: `Transaction ${block}-0` }).waitFor();
+    await page.goto(`${page.url().split('#')[0]}#/search?q=${block}-99`);
+    await says(page, 'Nothing is called');
+  }));
 
 test('sorting and search combine', () =>
   on('/nodes?sort=-mru', async (page) => {
@@ -158,6 +198,19 @@ test('sorting and search combine', () =>
     await page.fill('input[name=q]', 'belgium');
     await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 3);
     expect(await page.locator('tbody tr td').first().innerText()).toBe('2');
+  }));
+
+test('a farmer’s nodes are found by the farmer’s address', () =>
+  on('/nodes?unavailable=1&q=5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY', async (page) => {
+    const count = (text: string): Promise<unknown> =>
+      page.waitForFunction((text) => document.querySelector('[role=status].muted')?.textContent === text, text);
+    await count('7 nodes');
+    await page.fill('input[name=q]', '5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty');
+    await count('0 of 7 nodes');
+    await page.fill('input[name=q]', '5'.repeat(48));
+    await count('0 of 7 nodes');
+    await page.fill('input[name=q]', 'ghent');
+    await count('7 nodes');
   }));
 
 test('the list says when the nodes in view were last heard', () =>

@@ -77,7 +77,7 @@ for (const { key, node, resources, isVm } of MACHINES) {
   const gpus = resources.gpu ? [{ vendor: 0x10de, device: 0x2684, memory: 24 * GIB }] : [];
   await send(details(api, key, node, ++sequence, {
     resources, isolation: isVm ? 'Vm' : 'Container', serial: `SN-${node}`, gpus, features: 0b110_1111,
-    peer_addresses: `192.0.2.${node}:9617`,
+    peer_addresses: `192.0.2.${node}:9617`, version: node === 1 ? '0.9.0' : '0.10.0 <img src=x>',
   }));
 }
 const beating = setInterval(beat, BEAT_MS);

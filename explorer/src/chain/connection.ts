@@ -5,7 +5,9 @@ import { createClient, type PolkadotClient, type TypedApi } from 'polkadot-api';
 import { getWsProvider, type StatusChange, type WsJsonRpcProvider } from 'polkadot-api/ws';
 import { createContext, onCleanup, useContext } from 'solid-js';
 import { createStore } from 'solid-js/store';
+import { createFollower } from './follow';
 import { cachedMetadata, cacheMetadata } from './metadata';
+import { lacking, type Compat } from './needs';
 
 export type Api = TypedApi<typeof tfgrid>;
 
@@ -28,7 +30,7 @@ export interface ChainState {
   endpoint: string;
   chain?: { name: string; genesis: string; development: boolean; version: number };
   head?: Head;
-  /** Reads of pages that this runtime doesn't answer as the explorer expects. */
+  /** What pages need and this runtime doesn't answer as the explorer expects. */
   unsupported: string[];
 }
 
@@ -39,17 +41,9 @@ export interface Chain {
   api: Api;
 }
 
-/** What pages ask the runtime. */
-const READS = [
-  'allowance', 'bill', 'contract_status', 'contracts_of_node', 'contracts_of_twin', 'daily_prices', 'farm_by_name',
-  'find_nodes', 'funded_until', 'grace', 'grid_info', 'ips_of_farm', 'node_enrolment', 'node_offer', 'node_rewards',
-  'node_uptime', 'payer', 'period_totals', 'price_factor_permille', 'quote', 'quote_name', 'quote_rent',
-] as const;
-
-/** Ten blocks. */
-const STALL_SECONDS = 30;
 const CONNECT_TIMEOUT_MS = 8_000;
 const SILENCE_MS = 20_000;
+const TICK_MS = 3_000;
 
 const ChainContext = createContext<Chain>();
 export const ChainProvider = ChainContext.Provider;
@@ -67,74 +61,47 @@ export function openChain(endpoints: string[]): Chain {
     endpoint: endpoints[0] ?? '',
     unsupported: [],
   });
-  let expected: string | undefined;
-  /** Whether the chain behind the present connection is known to be the right one. */
-  let identified = false;
-  let newest: Head | undefined;
-  let releaseShown = (): void => {};
-
+  const follower = createFollower({ genesis, describe, timeOf, hold: (hash) => client.hodlBlock(hash) }, state, (changes) => setState(changes));
   const provider: WsJsonRpcProvider = getWsProvider(endpoints, {
     timeout: CONNECT_TIMEOUT_MS,
     heartbeatTimeout: SILENCE_MS,
     onStatusChanged: (status: StatusChange) => {
       if ('uri' in status) setState('endpoint', status.uri);
-      identified = false;
-      newest = undefined;
-      if (status.type === 'CONNECTED') void identify();
-      if (status.type === 'ERROR' || status.type === 'CLOSE') setState('health', (h) => (h === 'wrong' ? h : 'lost'));
+      if (status.type === 'CONNECTED') follower.opened();
+      if (status.type === 'ERROR' || status.type === 'CLOSE') follower.closed();
     },
   });
   const client = createClient(provider, { getMetadata: cachedMetadata, setMetadata: cacheMetadata });
   const api = client.getTypedApi(tfgrid);
 
-  /** Finds out which chain answers; another one than before is never mixed with it. */
-  async function identify(): Promise<void> {
-    try {
-      const { name, genesisHash, properties } = await client.getChainSpecData();
-      const found = await client._request<string>('chainSpec_v1_genesisHash', []).catch(() => genesisHash);
-      if (expected !== undefined && found !== expected) return setState('health', 'wrong');
-      const { compat, constants } = await api.getStaticApis();
-      const unsupported = READS.filter((read) => !compat.apis.GridApi[read].isCompatible());
-      if (unsupported.length === READS.length) return setState('health', 'wrong');
-      expected = found;
-      const version = constants.System.Version.spec_version;
-      setState({ unsupported, chain: { name, genesis: found, development: isDevelopment(name, properties), version } });
-      identified = true;
-      setState('health', (h) => (h === 'wrong' ? 'connecting' : h));
-      show();
-    } catch {
-      // The connection went away, or the node was too slow: it is asked again.
-    }
+  /** The client remembers the first chain's hash: the connection is asked. */
+  async function genesis(): Promise<string> {
+    const { genesisHash } = await client.getChainSpecData();
+    return client._request<string>('chainSpec_v1_genesisHash', []).catch(() => genesisHash);
   }
 
-  /** Shows the newest block of the right chain. */
-  function show(): void {
-    if (identified && newest) setState('head', newest);
-    judge();
+  async function describe(genesis: string) {
+    const { name, properties } = await client.getChainSpecData();
+    const { compat, constants } = await api.getStaticApis();
+    const unsupported = lacking(compat as unknown as Compat);
+    const version = constants.System.Version.spec_version;
+    return unsupported && { unsupported, chain: { name, genesis, development: isDevelopment(name, properties), version } };
   }
 
-  function judge(): void {
-    if (!identified || !state.head) return;
-    setState('health', Date.now() / 1000 - state.head.time > STALL_SECONDS ? 'stalled' : 'live');
+  async function timeOf(hash: string): Promise<number> {
+    return Number(await api.query.Timestamp.Now.getValue({ at: hash })) / 1000;
   }
 
-  const heads = client.finalizedBlock$.subscribe({
-    next: async ({ number, hash }) => {
-      // The node may forget a block when the next one is final: pages read the shown one until then.
-      const release = client.hodlBlock(hash);
-      const now = await api.query.Timestamp.Now.getValue({ at: hash }).catch(() => undefined);
-      if (now === undefined) return release();
-      newest = { number, hash, time: Number(now) / 1000 };
-      show();
-      releaseShown();
-      releaseShown = release;
-    },
-    error: () => setState('health', (h) => (h === 'wrong' ? h : 'lost')),
-  });
+  const follow = () => client.finalizedBlock$.subscribe({ next: follower.told, error: follower.closed });
+  let heads = follow();
   const timer = setInterval(() => {
-    if (identified) judge();
-    else if (state.health !== 'wrong' && provider.getStatus().type === 'CONNECTED') void identify();
-  }, 3_000);
+    // The client gives up where a node contradicts itself.
+    if (heads.closed) {
+      heads = follow();
+      if (provider.getStatus().type === 'CONNECTED') follower.opened();
+    }
+    follower.tick();
+  }, TICK_MS);
   onCleanup(() => {
     clearInterval(timer);
     heads.unsubscribe();

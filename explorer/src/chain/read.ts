@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of finalized state. A page reads everything at one block and says which.
 import { createEffect, createSignal, on, onCleanup, untrack, type Accessor } from 'solid-js';
+import { inTime } from '../lib/wait';
 import { useChain, type Api, type Chain, type Head } from './connection';
 
 /** The grid at one finalized block. */
@@ -21,8 +22,8 @@ export interface Read<T> {
   retry(): void;
 }
 
-/** How long a read may take. */
-const READ_TIMEOUT_MS = 20_000;
+/** What failed is read again after so many blocks at most: a slow node gets time. */
+const RETRY_BLOCKS = 7;
 
 /**
  * Reads again at the newest finalized block, at most once every `every` blocks and never twice at a time. When `source`
@@ -68,10 +69,11 @@ export function createRead<S, T>(
     }
   }
 
-  /** Reads again if the head is far enough, or on another chain's side, of the last attempt. */
+  /** Reads again if the head is far enough from the last attempt, or before it. */
   function due(): void {
     const head = untrack(() => chain.state.head);
-    if (head && (tried === undefined || head.number < tried || head.number - tried >= every)) void attempt();
+    const wait = untrack(error) ? Math.min(every, RETRY_BLOCKS) : every;
+    if (head && (tried === undefined || head.number < tried || head.number - tried >= wait)) void attempt();
   }
 
   createEffect(
@@ -98,18 +100,6 @@ export function createRead<S, T>(
       due();
     },
   };
-}
-
-async function inTime<T>(asked: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the node didn't answer within ${READ_TIMEOUT_MS / 1000} s`)), READ_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([asked, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** All items of a list that the chain answers in pages. */

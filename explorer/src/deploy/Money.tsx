@@ -27,9 +27,13 @@ export function CreateTwin(props: { account: Account }): JSX.Element {
 }
 
 /** An amount of TFT, at most `most`. */
-function AmountForm(props: { most: bigint | undefined; first?: string; button: string; children?: JSX.Element; onAmount(amount: bigint): void }): JSX.Element {
+function AmountForm(props: { most: bigint | undefined; first?: string; button: string; children?: JSX.Element; onInput?(text: string): void; onAmount(amount: bigint): void }): JSX.Element {
   const [value, setValue] = createSignal(props.first ?? '');
   const [error, setError] = createSignal<string>();
+  const input = (text: string): void => {
+    setValue(text);
+    props.onInput?.(text);
+  };
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     const amount = /\.\d{8}/.test(value()) ? undefined : scaled(value(), 7);
@@ -46,7 +50,7 @@ function AmountForm(props: { most: bigint | undefined; first?: string; button: s
         {props.children}
         <label>
           {text.amount}
-          <input type="text" name="amount" inputmode="decimal" autocomplete="off" value={value()} aria-invalid={error() !== undefined} onInput={(event) => setValue(event.currentTarget.value)} />
+          <input type="text" name="amount" inputmode="decimal" autocomplete="off" value={value()} aria-invalid={error() !== undefined} onInput={(event) => input(event.currentTarget.value)} />
         </label>
         <button type="submit" class="primary" disabled={props.most === undefined}>{props.button}</button>
       </form>
@@ -67,6 +71,7 @@ export function Deposit(props: { query: Query; payer: Payer | undefined }): JSX.
             most={twin() === undefined ? undefined : props.payer?.free}
             first={props.query.get('amount')}
             button={t.deploy.review}
+            onInput={(amount) => props.query.set({ amount })}
             onAmount={(amount) => propose(api.tx.Billing.deposit({ twin: twin() ?? 0, amount }))}
           >
             <label>

@@ -3,7 +3,7 @@
 import { A } from '@solidjs/router';
 import { createMemo, Show, type JSX } from 'solid-js';
 import { useNodes } from '../grid/loading';
-import { capacity, misses, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
+import { capacity, capacityQuery, misses, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
 import { country, perMonth, usd } from '../lib/format';
 import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
@@ -66,7 +66,7 @@ export function NodeChoice(props: { query: Query; wanted: Wanted | undefined; ip
           />
           <p class="muted">{text.cheapest(cheapest().length, fit().length)}</p>
         </Show>
-        <p class="muted"><A href="/nodes">{text.allNodes}</A></p>
+        <p class="muted"><A href={`/nodes?${capacityQuery(filter().free, filter().ips)}`}>{text.allNodes}</A></p>
       </Show>
     </>
   );

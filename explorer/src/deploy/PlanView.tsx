@@ -84,7 +84,7 @@ export function PlanView(props: Props): JSX.Element {
     }
   };
   return (
-    <Shown read={terms} absent={<p class="notice bad">{t.notFound('node', String(props.node))}</p>}>
+    <Shown read={terms} absent={<p class="notice bad">{t.notFound(t.kinds.node, String(props.node))}</p>}>
       {(found) => (
         <>
           <p>{text.chosenNode(props.node)}</p>

@@ -5,6 +5,7 @@ import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
 import type { Offer } from '../chain/types';
 import { capacity } from '../grid/nodes';
+import { perMonth, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
@@ -38,7 +39,7 @@ export default function Rent(props: { query: Query; payer: Payer | undefined }):
       fields={<TextField query={props.query} name="rent" label={text.node} numeric />}
       isAsked={typed() !== ''}
       found={found}
-      absent={t.notFound('node', visible(typed()))}
+      absent={t.notFound(t.kinds.node, visible(typed()))}
       refusal={({ offer, refusal }) => refusal && `${t.nodes.node(offer.node)}: ${refusal}`}
       terms={({ offer, rate, held }) => ({
         first: [[text.reserves, capacity(offer.total)]], rate: rate && rate - offer.extra_fee, extra: offer.extra_fee, held,
@@ -52,6 +53,7 @@ export default function Rent(props: { query: Query; payer: Payer | undefined }):
         empty={text.noRents}
         columns={[
           { key: 'node', title: text.node, cell: ({ target }) => target.type === 'Rent' && <NodeLink id={target.value.node} /> },
+          { key: 'rate', title: t.contracts.columns.rate, numeric: true, cell: ({ rate, extra }) => usd(perMonth(rate + extra)) },
           { key: 'deploy', title: text.tasks.deploy, cell: ({ target }) => target.type === 'Rent' && <A href={`/deploy?node=${target.value.node}`}>{text.deployOn}</A> },
         ]}
       />

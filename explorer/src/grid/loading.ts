@@ -113,13 +113,19 @@ export async function farmsOf({ api, opt }: At, nodes: Iterable<number>): Promis
   }));
 }
 
+/** A twin's farms. The chain has no index of them. */
+export async function farmsOfTwin({ api, opt }: At, twin: number): Promise<{ id: number; name: string }[]> {
+  const farms = await api.query.Farms.Farms.getEntries(opt);
+  return farms.filter(({ value }) => value.twin === twin).map(({ keyArgs: [id], value }) => ({ id, name: utf8(value.name) }));
+}
+
 /** Names and free addresses of all farms. */
 async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
   const [farms, free] = await Promise.all([
     api.query.Farms.Farms.getEntries(opt),
     api.query.Farms.FreeIps.getEntries(opt),
   ]);
-  const found = new Map(farms.map(({ keyArgs: [farm], value }) => [farm, { name: utf8(value.name), freeIps: 0 }]));
+  const found = new Map(farms.map(({ keyArgs: [farm], value }) => [farm, { name: utf8(value.name), twin: value.twin, freeIps: 0 }]));
   for (const { keyArgs: [farm] } of free) {
     const facts = found.get(farm);
     if (facts) facts.freeIps += 1;
@@ -140,13 +146,14 @@ async function readPrices({ api, opt }: At) {
 async function readFacts(at: At, wanted: number[] | 'all'): Promise<Map<number, NodeFacts>> {
   const { api, opt, time } = at;
   const { Nodes, Farming } = api.query;
-  const [info, nodes, configs, uptimes, heartbeats, enrolments] = await Promise.all([
+  const [info, nodes, configs, uptimes, heartbeats, enrolments, details] = await Promise.all([
     api.apis.GridApi.grid_info(opt),
     entries(Nodes.Nodes, wanted, at),
     entries(Nodes.PublicConfigs, wanted, at),
     entries(Nodes.Uptime, wanted, at),
     entries(Nodes.Heartbeats, wanted, at),
     entries(Farming.Enrolments, wanted, at),
+    entries(Nodes.Details, wanted, at),
   ]);
   const period = periodOf(time);
   return new Map(
@@ -156,11 +163,13 @@ async function readFacts(at: At, wanted: number[] | 'all'): Promise<Map<number, 
       const from = counted ? Number(counted.from) : period * PERIOD_SECONDS;
       const up = uptimes.get(node)?.find((one) => one.period === period)?.ms ?? 0n;
       const beat = heartbeats.get(node);
+      const version = details.get(node)?.version;
       return [node, {
         vm: isolation.type === 'Vm',
         gateway: configs.get(node)?.domain !== undefined,
         uptime: uptimePermille(up - (counted?.uptime_before_ms ?? 0n), from, time),
         heard: beat && Number(info.grid_now - beat.at) / 1000,
+        version: version && utf8(version),
       }];
     }),
   );

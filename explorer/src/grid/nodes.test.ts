@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest';
 import { NOTHING, type Offer } from '../chain/types';
-import { GIB } from '../lib/format';
-import { misses, parseFilter, ruledOut, searched, select, uptimePermille, type NodeRow } from './nodes';
+import { GIB, MIB } from '../lib/format';
+import { capacityQuery, misses, parseFilter, ruledOut, searched, select, uptimePermille, versionOrder, type NodeRow } from './nodes';
 
 const capacity = { cru: 8n, mru: 16n * GIB, sru: 100n * GIB, hru: 0n, gpu: 0n };
 function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = {}): NodeRow {
@@ -12,8 +12,8 @@ function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = 
       extra_fee: 0n, country: '0x4245', contracts: 0, features: 3, not_delivered: 0n, ...offer,
     },
     country: 'BE',
-    farm: { name: 'Ghent-Sun', freeIps: 2 },
-    facts: { vm: false, gateway: false, uptime: 990, heard: 5 },
+    farm: { name: 'Ghent-Sun', twin: 1, freeIps: 2 },
+    facts: { vm: false, gateway: false, uptime: 990, heard: 5, version: '0.1.0' },
     rented: false,
     rate: 100n,
     ...more,
@@ -69,9 +69,10 @@ test('price, uptime, addresses and refunds bound the choice', () => {
   expect(chosen(one, 'undelivered=1').fit).toEqual([]);
 });
 
-test('search takes an id, a farm and a country', () => {
-  const rows = [row(1), row(12, {}, { farm: { name: 'other', freeIps: 0 }, country: 'EG' })];
+test('search takes an id, a farm, a country and a farmer', () => {
+  const rows = [row(1), row(12, {}, { farm: { name: 'other', twin: 2, freeIps: 0 }, country: 'EG' })];
   expect(['1', 'ghent', 'egypt', 'eg', 'x'].map((q) => chosen(rows, `q=${q}`).fit)).toEqual([[1], [1], [12], [12], []]);
+  expect([2, 3].map((farmer) => select(rows, { ...filter('q=5'), farmer }).fit.map(({ offer }) => offer.node))).toEqual([[12], []]);
 });
 
 test('nonsense in the URL does not filter', () => {
@@ -82,4 +83,16 @@ test('uptime counts from its first hour on, to the whole', () => {
   expect(uptimePermille(3_599_000n, 0, 3_599)).toBeUndefined();
   expect(uptimePermille(3_600_000n, 0, 7_200)).toBe(500);
   expect(uptimePermille(9_000_000n, 0, 7_200)).toBe(1_000);
+});
+
+test('a capacity goes through the URL, rounded up to MiB', () => {
+  const asked = { cru: 3n, mru: 576n * MIB, sru: 2n * GIB, hru: GIB + 1n, gpu: 1n };
+  const { free, ips } = filter(capacityQuery(asked, 2));
+  expect([free, ips]).toEqual([{ ...asked, hru: GIB + MIB }, 2]);
+  expect(filter(capacityQuery(NOTHING, 0)).free).toEqual(NOTHING);
+});
+
+test('versions are in the order of their numbers', () => {
+  const versions = ['0.9.1', '0.10.0', '0.9.0', '1.0.0-rc2', '1.0.0-rc10'];
+  expect(versions.toSorted((a, b) => (versionOrder(a) < versionOrder(b) ? -1 : 1))).toEqual(['0.9.0', '0.9.1', '0.10.0', '1.0.0-rc2', '1.0.0-rc10']);
 });

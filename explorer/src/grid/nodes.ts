@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes as people look for them: filters, search, and why a node that nearly fits doesn't.
 import { countryCode, type Offer, type Resources } from '../chain/types';
-import { bytes, country, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
+import { bytes, country, GIB, MIB, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -14,10 +14,14 @@ export interface NodeFacts {
   uptime: number | undefined;
   /** Seconds since its last heartbeat at the block of the read. */
   heard: number | undefined;
+  /** As its agent names it; none before its first report. */
+  version: string | undefined;
 }
 
 export interface FarmFacts {
   name: string;
+  /** Of the farmer. */
+  twin: number;
   freeIps: number;
 }
 
@@ -62,6 +66,8 @@ export interface NodeFilter {
   /** Only nodes that take contracts beside others'. */
   shared: boolean;
   search: string;
+  /** Whose nodes are looked for, instead of a search. */
+  farmer: number | undefined;
 }
 
 export const FILTERS = [
@@ -105,11 +111,20 @@ export function parseFilter(get: (name: string) => string): NodeFilter {
     features: 0,
     shared: false,
     search: get('q').trim().toLowerCase(),
+    farmer: undefined,
   };
 }
 
+const sizeIn = (bytes: bigint): string => (bytes % GIB === 0n ? String(bytes / GIB) : `${(bytes + MIB - 1n) / MIB} MiB`);
+
+/** The filter that asks for a capacity, as a page's URL has it. Sizes are rounded up to MiB. */
+export function capacityQuery({ cru, mru, sru, hru, gpu }: Resources, ips: number): string {
+  return new URLSearchParams({ cru: String(cru), mru: sizeIn(mru), sru: sizeIn(sru), hru: sizeIn(hru), gpu: String(gpu), ips: String(ips) }).toString();
+}
+
 /** Whether a node is what a text of the search box looks for. */
-function finder(search: string): (row: NodeRow) => boolean {
+function finder({ search, farmer }: NodeFilter): (row: NodeRow) => boolean {
+  if (farmer !== undefined) return ({ farm }) => farm?.twin === farmer;
   if (search === '') return () => true;
   const id = parseU32(search);
   if (id !== undefined) return ({ offer }) => offer.node === id;
@@ -201,7 +216,7 @@ const CHECKS: Check[] = [
 export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; near: { row: NodeRow; why: string }[] } {
   const fit: NodeRow[] = [];
   const near: { row: NodeRow; why: string }[] = [];
-  const isFound = finder(filter.search);
+  const isFound = finder(filter);
   const checks = CHECKS.filter((check) => check.asked(filter));
   for (const row of rows) {
     if (!isFound(row)) continue;
@@ -218,13 +233,16 @@ export const misses = (row: NodeRow, filter: NodeFilter): string[] =>
 
 /** Of nodes that the search finds: how many each point rules out, most first, and the one that lacks least. */
 export function ruledOut(rows: NodeRow[], filter: NodeFilter): { nodes: number; points: { rule: string; nodes: number }[]; nearest: NodeRow | undefined } {
-  const found = rows.filter(finder(filter.search));
+  const found = rows.filter(finder(filter));
   const checks = CHECKS.filter((check) => check.asked(filter));
   const points = checks.map((check) => ({ rule: check.rule(filter), nodes: found.filter((row) => !check.fits(row, filter)).length }));
   const lacks = (row: NodeRow): number => checks.filter((check) => !check.fits(row, filter)).reduce((sum, check) => sum + (check.lacks?.(row, filter) ?? 1), 0);
   const [nearest] = found.map((row) => ({ row, lacks: lacks(row) })).sort((a, b) => a.lacks - b.lacks);
   return { nodes: found.length, points: points.filter(({ nodes }) => nodes > 0).sort((a, b) => b.nodes - a.nodes), nearest: nearest?.row };
 }
+
+/** What versions are sorted by: numbers in them by their value. */
+export const versionOrder = (version: string): string => version.replace(/\d+/g, (digits) => digits.padStart(10, '0'));
 
 /** Uptime in thousandths of the time that counts in a farming period; none within its first hour. */
 export function uptimePermille(upMs: bigint, fromSeconds: number, now: number): number | undefined {

@@ -5,6 +5,7 @@ import { useChain } from '../chain/connection';
 import { readBlock, type DecodedBlock } from '../chain/decode';
 import { createRead } from '../chain/read';
 import { number } from '../lib/format';
+import { parseTransaction } from '../lib/ids';
 import { t } from '../texts';
 import { FindForm } from '../ui/fields';
 import { Ago, Long, Page, Shown } from '../ui/parts';
@@ -28,10 +29,17 @@ export default function Blocks(): JSX.Element {
   });
   return (
     <Page title={t.pages.blocks}>
-      <FindForm label={text.search} button={text.find} path={(text) => (/^\d+$/.test(text) ? `/blocks/${text}` : undefined)} />
+      <FindForm label={text.search} button={text.find} path={pathOf} />
       <Shown read={read}>{(blocks) => <Table label={text.latest} rows={blocks()} columns={COLUMNS} />}</Shown>
     </Page>
   );
+}
+
+/** Of a block by its number, or of a transaction by its block and index. */
+function pathOf(text: string): string | undefined {
+  const named = parseTransaction(text);
+  if (named) return `/blocks/${named.block}/${named.index}`;
+  return /^\d+$/.test(text) ? `/blocks/${text}` : undefined;
 }
 
 /** What a block did, equal calls together. The timestamp is in each block. */

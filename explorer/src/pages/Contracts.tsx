@@ -75,7 +75,7 @@ export default function Contracts(): JSX.Element {
       <Shown read={read}>
         {(list) => (
           <>
-            <p role="status" class="muted">{t.rows(found().length, list().rows.length, 'contract')} · {text.made(number(list().last))}</p>
+            <p role="status" class="muted">{t.rows(found().length, list().rows.length, t.kinds.contract)} · {text.made(number(list().last))}</p>
             <Table label={t.pages.contracts} rows={found()} columns={COLUMNS} sort={query.sort()} onSort={query.setSort} empty={text.none} />
             <Show when={found().length === 0 && parseU64(query.get('q').trim())}>{(id) => <p><A href={`/contracts/${id()}`}>{text.openIt(String(id()))}</A></p>}</Show>
             <p>

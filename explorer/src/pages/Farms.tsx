@@ -58,7 +58,7 @@ export default function Farms(): JSX.Element {
       <Shown read={read}>
         {() => (
           <>
-            <p role="status" class="muted">{t.rows(found().length, rows().length, 'farm')}</p>
+            <p role="status" class="muted">{t.rows(found().length, rows().length, t.kinds.farm)}</p>
             <Table label={t.pages.farms} rows={found()} columns={COLUMNS} sort={query.sort()} onSort={query.setSort} />
           </>
         )}

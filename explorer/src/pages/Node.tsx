@@ -3,8 +3,8 @@ import { A } from '@solidjs/router';
 import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { countryCode, type LiveState, type Reward } from '../chain/types';
-import { capacity, parseFilter, PARTS, periodOf, PERIOD_SECONDS, uptimePermille } from '../grid/nodes';
-import { bytes, country, day, duration, moment, permille, tftPrice } from '../lib/format';
+import { capacity, capacityQuery, parseFilter, PARTS, periodOf, PERIOD_SECONDS, uptimePermille } from '../grid/nodes';
+import { bytes, country, day, duration, GIB, moment, permille, tftPrice } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
@@ -137,6 +137,7 @@ function State(props: { node: NodeView }): JSX.Element {
         [text.farm, <><FarmLink id={node().offer.farm} name={utf8(node().farm?.name ?? new Uint8Array())} />{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
         [text.location, place() ?? text.noLocation],
         [text.isolation, text.isolations[node().record.isolation.type]],
+        [text.version, <span title={text.versionHint}>{visible(utf8(node().details?.version ?? new Uint8Array())) || t.unknown}</span>],
         [text.certification, node().offer.certified ? t.yes : t.no],
         [
           text.rent,
@@ -162,15 +163,14 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
   );
   const price = (): bigint => props.node.info.tft_price;
   const link = (): string => {
-    const { resources: r } = want();
-    const gib = (value: bigint): string => String(Number(value) / 2 ** 30);
-    return `node=${props.id}&cru=${r.cru}&mru=${gib(r.mru)}&sru=${gib(r.sru)}&hru=${gib(r.hru)}&gpu=${r.gpu}`;
+    const { resources, ips } = want();
+    return `node=${props.id}&${capacityQuery(resources, ips)}`;
   };
   return (
     <Section title={text.price} note={<span class="muted">{text.atPrice(tftPrice(price()))}</span>}>
       <form class="filters" onSubmit={(event) => event.preventDefault()} aria-label={text.price}>
         <CapacityFields query={query} parts={['cru', 'mru', 'sru', 'hru']} />
-        <TextField query={query} name="ips" label="IPv4" numeric />
+        <TextField query={query} name="ips" label={text.ipv4} numeric />
       </form>
       <Facts
         rows={[
@@ -185,7 +185,7 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
       <p>
         <A href={`/deploy?${link()}`}>{text.deployHere}</A> · <A href={`/calculator?${link()}`}>{t.pages.calculator}</A> ·{' '}
         <A href={`/deploy?task=rent&rent=${props.id}`}>{text.rentIt}</A> ·{' '}
-        <A href={`/nodes?country=${countryCode(props.node.offer.country) ?? ''}&cru=${props.node.offer.free.cru}&mru=${Number(props.node.offer.free.mru) / 2 ** 30}`}>{text.similar}</A>
+        <A href={`/nodes?country=${countryCode(props.node.offer.country) ?? ''}&cru=${props.node.offer.free.cru}&mru=${props.node.offer.free.mru / GIB}`}>{text.similar}</A>
       </p>
     </Section>
   );

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
 import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
-import { useNodes } from '../grid/loading';
-import { asksFacts, capacity, FILTERS, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
+import { createRead } from '../chain/read';
+import { LIST_BLOCKS, useNodes } from '../grid/loading';
+import { asksFacts, capacity, FILTERS, parseFilter, select, versionOrder, type NodeFilter, type NodeRow } from '../grid/nodes';
 import { bytes, country, duration, GIB, number, perMonth, permille, usd } from '../lib/format';
+import { isAddress } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -24,12 +26,19 @@ export function wanted({ free, ips }: NodeFilter): { resources: typeof SMALL; ip
   return { resources: asks ? free : SMALL, ips: Math.min(ips, 16) };
 }
 
+/** No twin has this id. */
+const NOBODY = -1;
+
 const shown = ({ resources, ips }: ReturnType<typeof wanted>): string =>
-  [capacity(resources), ips > 0 && `${ips} IPv4`].filter(Boolean).join(', ');
+  [capacity(resources), ips > 0 && `${ips} ${text.ipv4}`].filter(Boolean).join(', ');
 
 export default function Nodes(): JSX.Element {
   const query = useQuery();
-  const filter = createMemo(() => parseFilter(query.get));
+  const address = createMemo(() => (isAddress(query.get('q').trim()) ? query.get('q').trim() : undefined));
+  // What only looks like an address is refused by the client.
+  const farmer = createRead(address, async ({ api, opt }, address) =>
+    address === undefined ? undefined : api.query.Twins.TwinByAccount.getValue(address, opt).catch(() => undefined), LIST_BLOCKS);
+  const filter = createMemo((): NodeFilter => ({ ...parseFilter(query.get), farmer: address() === undefined ? undefined : (farmer.value() ?? NOBODY) }));
   const price = createMemo(() => wanted(filter()), undefined, { equals: (a, b) => shown(a) === shown(b) });
   const [view, setView] = createSignal<number[]>([]);
   const isByFacts = (): boolean => asksFacts(filter()) || LAST_COLUMNS.some(({ key }) => key === query.sort()?.column);
@@ -77,7 +86,7 @@ export default function Nodes(): JSX.Element {
       <Failure read={nodes.read} />
       <p role="status" class="muted">
         <Show when={nodes.read.value()} fallback={text.reading(nodes.offers().length)}>
-          {t.rows(selected().fit.length, nodes.rows().length, 'node')}
+          {t.rows(selected().fit.length, nodes.rows().length, t.kinds.node)}
         </Show>
       </p>
       <p class="muted">{text.priceOf(shown(price()))}</p>
@@ -149,6 +158,13 @@ const LAST_COLUMNS: Column<NodeRow>[] = [
     numeric: true,
     cell: ({ facts }) => facts && (facts.heard === undefined ? t.none : t.ago(duration(facts.heard))),
     sort: ({ facts }) => facts?.heard,
+  },
+  {
+    key: 'version',
+    title: text.version,
+    hint: text.versionHint,
+    cell: ({ facts }) => facts && (visible(facts.version ?? '') || t.unknown),
+    sort: ({ facts }) => (facts?.version ? versionOrder(facts.version) : undefined),
   },
 ];
 

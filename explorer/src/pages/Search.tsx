@@ -3,7 +3,8 @@ import { A } from '@solidjs/router';
 import { createMemo, For, Show, type JSX } from 'solid-js';
 import { readBlock } from '../chain/decode';
 import { createRead, type At } from '../chain/read';
-import { isHash, parseU32, parseU64 } from '../lib/ids';
+import { farmsOfTwin } from '../grid/loading';
+import { isAddress, isHash, parseTransaction, parseU32, parseU64 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
@@ -21,7 +22,7 @@ interface Hit {
 }
 
 async function search(at: At, wanted: string): Promise<Hit[]> {
-  const parts = await Promise.all([byId(at, wanted), byName(at, wanted), byAddress(at, wanted), isHash(wanted) ? byHash(at, wanted.toLowerCase()) : []]);
+  const parts = await Promise.all([byId(at, wanted), byName(at, wanted), byAddress(at, wanted), byIndex(at, wanted), isHash(wanted) ? byHash(at, wanted.toLowerCase()) : []]);
   return parts.flat();
 }
 
@@ -56,14 +57,24 @@ async function byName({ api, opt }: At, wanted: string): Promise<Hit[]> {
   return hits;
 }
 
-async function byAddress({ api, opt }: At, wanted: string): Promise<Hit[]> {
-  if (!/^[1-9A-HJ-NP-Za-km-z]{46,49}$/.test(wanted)) return [];
+async function byAddress(at: At, wanted: string): Promise<Hit[]> {
+  const { api, opt } = at;
+  if (!isAddress(wanted)) return [];
   // What isn't an address is refused by the client.
   const twin = await api.query.Twins.TwinByAccount.getValue(wanted, opt).catch(() => null);
   if (twin === null) return [];
-  return twin === undefined
-    ? [{ kind: 'account', name: wanted, path: '/twins', note: text.noTwin }]
-    : [{ kind: 'twin', name: String(twin), path: `/twins/${twin}`, note: wanted }];
+  if (twin === undefined) return [{ kind: 'account', name: wanted, path: '/twins', note: text.noTwin }];
+  const farms = await farmsOfTwin(at, twin);
+  return [
+    { kind: 'twin', name: String(twin), path: `/twins/${twin}`, note: wanted },
+    ...farms.map(({ id, name }): Hit => ({ kind: 'farm', name: visible(name), path: `/farms/${id}` })),
+  ];
+}
+
+async function byIndex({ chain }: At, wanted: string): Promise<Hit[]> {
+  const named = parseTransaction(wanted);
+  const block = named && (await readBlock(chain, named.block).catch(() => undefined));
+  return block?.transactions[named?.index ?? -1] ? [{ kind: 'transaction', name: wanted, path: `/blocks/${block.number}/${named?.index}` }] : [];
 }
 
 async function byHash({ chain, number: head }: At, wanted: string): Promise<Hit[]> {

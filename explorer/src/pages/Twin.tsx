@@ -4,7 +4,7 @@ import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
-import { farmsOf, LIST_BLOCKS } from '../grid/loading';
+import { farmsOf, farmsOfTwin, LIST_BLOCKS } from '../grid/loading';
 import { billLines, merged } from '../grid/bill';
 import { capacity } from '../grid/nodes';
 import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
@@ -73,11 +73,17 @@ export default function Twin(): JSX.Element {
                 [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
               ]}
             />
+            <Facts rows={[[text.farms, <Farms id={id()} />]]} />
           </Section>
         </>
       )}
     </RecordPage>
   );
+}
+
+function Farms(props: { id: number }): JSX.Element {
+  const read = createRead(() => props.id, farmsOfTwin, LIST_BLOCKS);
+  return <Shown read={read}>{(farms) => <For each={farms()} fallback={t.none}>{(farm) => <><FarmLink {...farm} /> </>}</For>}</Shown>;
 }
 
 function Funds(props: { id: number; twin: TwinView }): JSX.Element {
@@ -148,16 +154,23 @@ function Contracts(props: Pick<TwinView, 'contracts' | 'farms'>): JSX.Element {
   );
 }
 
-/** What its open contracts were charged by month: two records of each, so only when asked for. */
+/** What its contracts were charged by month: many records, so only when asked for. No index has the closed ones. */
 function Bills(props: { id: number }): JSX.Element {
   const [asked, setAsked] = createSignal(false);
   const read = createRead(() => (asked() ? props.id : undefined), async ({ api, opt, time }, id) => {
     if (id === undefined) return [];
-    const contracts = await pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(id, after, PAGE, opt));
-    return merged(await Promise.all(contracts.map(async (row) => {
-      const [months, account] = await Promise.all([api.apis.GridApi.bill(row.contract, opt), api.query.Billing.LedgerAccounts.getValue(row.contract, opt)]);
-      return billLines({ months, settled: account?.accrual.charged ?? { usd: 0n, tft: 0n }, total: charged(row), now: time });
-    })));
+    const [open, closed] = await Promise.all([
+      pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(id, after, PAGE, opt)),
+      api.query.Contracts.ClosedContracts.getEntries(opt),
+    ]);
+    const own = closed.filter(({ value }) => value.twin === id);
+    return merged(await Promise.all([
+      ...open.map(async (row) => {
+        const [months, account] = await Promise.all([api.apis.GridApi.bill(row.contract, opt), api.query.Billing.LedgerAccounts.getValue(row.contract, opt)]);
+        return billLines({ months, settled: account?.accrual.charged ?? { usd: 0n, tft: 0n }, total: charged(row), now: time });
+      }),
+      ...own.map(async ({ keyArgs: [contract], value: total }) => billLines({ months: await api.apis.GridApi.bill(contract, opt), settled: undefined, total, now: time })),
+    ]));
   }, LIST_BLOCKS);
   return (
     <Show when={asked()} fallback={<button type="button" onClick={() => setAsked(true)}>{t.grid.chargedLoad}</button>}>

@@ -4,7 +4,7 @@ import { number } from '../lib/format';
 export const blocks = {
   block: (n: number) => `Block ${number(n)}`,
   latest: 'Newest finalized blocks',
-  search: 'Block number, or hash of a block or transaction',
+  search: 'Number of a block, transaction such as 123-4, or hash',
   find: 'Find',
   columns: { block: 'Block', time: 'Time', calls: 'Calls', events: 'Events' },
   times: (n: number, name: string) => `${number(n)} × ${name}`,

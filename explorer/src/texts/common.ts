@@ -27,9 +27,10 @@ export const common = {
   loading: 'Reading the chain…',
   retry: 'Try again',
   failed: (why: string) => `This part can't be read: ${why}.`,
-  block: (n: number) => `block ${number(n)}`,
   asOf: (n: number) => `As of block ${number(n)}`,
-  older: 'older than the newest block',
+  /** In sentences, and in links. */
+  kinds: { node: 'node', farm: 'farm', contract: 'contract', twin: 'twin' },
+  link: (kind: string, id: number | bigint) => `${kind} ${id}`,
   yes: 'yes',
   no: 'no',
   none: 'none',

@@ -17,8 +17,8 @@ export const connection = {
       `No connection to ${endpoint}. What you see may be out of date. Trying again, and the other endpoints in turn.`,
     wrong: (endpoint: string) =>
       `${endpoint} serves another chain. Nothing is read from it: choose another endpoint.`,
-    unsupported: (calls: string) =>
-      `This chain's runtime is newer than this page. Pages that need these reads may be incomplete: ${calls}. Everything else works. Look for a newer explorer.`,
+    unsupported: (names: string) =>
+      `This chain's runtime is newer than this page. Pages that need these parts of it may be incomplete: ${names}. Everything else works. Look for a newer explorer.`,
   },
   explain:
     'The explorer reads one node at a time, and only finalized blocks. “Live” means that the newest finalized block is less than 30 seconds old. When an endpoint doesn’t answer, the next one is tried.',

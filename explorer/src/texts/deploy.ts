@@ -119,7 +119,6 @@ export const deploy = {
   where: 'Where it runs',
   node: 'Node',
   chosenNode: (id: number) => `Runs on node ${id}.`,
-  chooseNode: 'Choose',
   nodeColumns: { choose: 'Choose', node: 'Node', farm: 'Farm', country: 'Country', free: 'Free', price: 'USD a month' },
   cheapest: (shown: number, all: number) => (shown < all ? `The ${number(shown)} cheapest of ${number(all)} nodes that fit.` : 'All nodes that fit, the cheapest first.'),
   allNodes: 'Look at all nodes',

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { number } from '../lib/format';
+import { count } from './common';
+
 export const farms = {
   farm: (name: string) => `Farm ${name}`,
   columns: { farm: 'Farm', farmer: 'Farmer', nodes: 'Nodes', online: 'Online', ips: 'IPv4 free', cru: 'vCPU free', mru: 'Memory free', sru: 'SSD free' },
@@ -13,15 +16,19 @@ export const farms = {
   nodes: 'Nodes',
   noNodes: 'No node has joined this farm.',
   ips: 'Public IPv4',
+  ipsFree: (free: number, all: number) => `${number(free)} of ${number(all)} free`,
   ipColumns: { address: 'Address', gateway: 'Gateway', state: 'State', contract: 'Contract' },
   ipStates: { Free: 'free', Taken: 'taken', CoolingDown: 'cools down' },
   noIps: 'This farm offers no public IPv4.',
   earnings: 'Earnings',
   collected: 'Payable: collected, not yet paid out',
-  collectable: 'Contracts with earnings to collect',
-  share: (permille: string) => `The farmer’s share is ${permille} of what contracts pay.`,
+  collectable: 'Collectable: earned by open contracts',
+  fromContracts: (n: number) => `from ${count(n, 'contract')}`,
+  share: (permille: string) => `The farmer’s share is ${permille} of what contracts pay, and all of extra fees. A contract is collected after its first hour.`,
+  collect: 'To collect and be paid:',
   rewards: 'Farming rewards',
-  rewardColumns: { node: 'Node', period: 'Period', from: 'From', reward: 'Reward', payout: 'Payout', claimable: 'Claimable from', state: 'State' },
+  rewardColumns: { node: 'Node', period: 'Period', from: 'From', uptime: 'Uptime', reward: 'Reward', payout: 'Payout', claimable: 'Claimable from', state: 'State' },
+  uptimeHint: 'Part of the period in which the node’s heartbeats came',
   claimed: 'claimed',
   claimable: 'claimable',
   maturing: 'maturing',

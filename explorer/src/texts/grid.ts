@@ -18,7 +18,6 @@ export const grid = {
   made: (n: bigint) => `${number(n)} made so far, with names`,
   price: 'TFT price',
   capacity: 'Capacity of online nodes',
-  whole: 'All of it',
   map: 'Where the nodes are',
   mapLabel: (places: number) => `Map of the world with ${number(places)} places that have nodes; the table beside it lists them by country`,
   place: (name: string, nodes: number, online: number) => `${name}: ${number(nodes)} nodes, ${number(online)} online`,

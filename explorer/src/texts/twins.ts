@@ -31,7 +31,7 @@ export const twins = {
   sealKey: 'Key to seal deployments to',
   contracts: 'Contracts',
   noContracts: 'It has no open contract.',
-  billsNote: 'Of its open contracts.',
+  billsNote: 'Of its open contracts, and of those closed in the last 90 days: the chain forgets older ones.',
   depositLink: 'Deposit',
   calendar: 'Reminder for your calendar',
   calendarTitle: (id: number) => `TF Grid: funds of twin ${id} end`,

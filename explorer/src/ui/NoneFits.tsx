@@ -18,7 +18,7 @@ export function NoneFits(props: { rows: NodeRow[]; filter: NodeFilter }): JSX.El
         <div class="notice warn">
           <p>{text.noneFits(out().nodes)}</p>
           <ul>
-            <For each={out().points}>{({ rule, nodes }) => <li>{count(nodes, 'node')}: {rule}</li>}</For>
+            <For each={out().points}>{({ rule, nodes }) => <li>{count(nodes, t.kinds.node)}: {rule}</li>}</For>
           </ul>
           <p>{text.nearest} <NodeIn row={nearest()} />: {misses(nearest(), props.filter).join('; ')}</p>
         </div>

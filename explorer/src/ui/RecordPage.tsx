@@ -8,8 +8,7 @@ import { t } from '../texts';
 import { AsOf, Page, Shown } from './parts';
 
 interface Props<Id, Value> {
-  /** What it is, in a sentence: `node`. */
-  kind: string;
+  kind: keyof typeof t.kinds;
   parse(text: string): Id | undefined;
   read(at: At, id: Id): Promise<Value>;
   /** Blocks from one read to the next. */
@@ -28,7 +27,7 @@ export function RecordPage<Id extends number | bigint, Value>(props: Props<Id, V
       when={id() !== undefined}
       fallback={
         <Page title={t.noPage}>
-          <p class="notice bad">{t.badId(props.kind, visible(params.id ?? '').slice(0, 80))}</p>
+          <p class="notice bad">{t.badId(t.kinds[props.kind], visible(params.id ?? '').slice(0, 80))}</p>
         </Page>
       }
     >
@@ -41,7 +40,7 @@ function Found<Id extends number | bigint, Value>(props: Props<Id, Value> & { id
   const read = createRead(props.id, props.read, props.every);
   return (
     <Page title={props.title(props.id(), read.value())} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound(props.kind, String(props.id()))} {props.absent}</p>}>
+      <Shown read={read} absent={<p class="notice">{t.notFound(t.kinds[props.kind], String(props.id()))} {props.absent}</p>}>
         {(value) => props.children(value, props.id)}
       </Shown>
     </Page>

@@ -142,11 +142,11 @@ export function Badge(props: { tone: Tone; children: JSX.Element; title?: string
   );
 }
 
-export const NodeLink = (props: { id: number }): JSX.Element => <A href={`/nodes/${props.id}`}>node {props.id}</A>;
+export const NodeLink = (props: { id: number }): JSX.Element => <A href={`/nodes/${props.id}`}>{t.link(t.kinds.node, props.id)}</A>;
 export const FarmLink = (props: { id: number; name: string }): JSX.Element => <A href={`/farms/${props.id}`}>{visible(props.name) || props.id}</A>;
-export const TwinLink = (props: { id: number }): JSX.Element => <A href={`/twins/${props.id}`}>twin {props.id}</A>;
+export const TwinLink = (props: { id: number }): JSX.Element => <A href={`/twins/${props.id}`}>{t.link(t.kinds.twin, props.id)}</A>;
 export const ContractLink = (props: { id: bigint }): JSX.Element => (
-  <A href={`/contracts/${props.id}`}>contract {props.id.toString()}</A>
+  <A href={`/contracts/${props.id}`}>{t.link(t.kinds.contract, props.id)}</A>
 );
 
 /** Saves text as a file of the reader's. */
