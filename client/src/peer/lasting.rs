@@ -139,7 +139,7 @@ impl LastingEndpoint {
             delay = (delay * 2).min(MAX_DELAY);
             let opened = (self.0.open)().await.map(Opened::new);
             let is_open = opened.is_ok();
-            self.0.now.send_replace(opened);
+            drop(self.0.now.send_replace(opened));
             if is_open {
                 return;
             }
