@@ -47,7 +47,7 @@ pub fn a_farmer_sees_its_node_and_nothing_of_tenants(grid: &mut Grid) -> Result<
     ensure!(shown(farmer, &["node", "logs", &node, "--tail", "1"])?.lines().count() == 1);
     let status = farmer.threebot(&["node", "status", &node])?;
     ensure!(status["node"] == grid.node && status["uptime_s"].is_u64(), "{status}");
-    for name in ["agent", "container engine", "firewall", "self-test", "chain"] {
+    for name in ["agent", "container engine", "firewall", "self-test", "peer endpoint", "chain"] {
         let findings = status["findings"].as_array().context("no findings")?;
         let is_ok = |finding: &Value| finding["name"] == name && finding["state"] == "ok";
         ensure!(findings.iter().any(is_ok), "{name}: {status}");

@@ -229,7 +229,8 @@ async fn only_the_farmer_sees_the_node_and_no_contract() {
     let (caller, owner) = (desk.caller(&farmer).await, desk.caller(&desk.owner).await);
     let status = caller.node_status().await.unwrap();
     let names: Vec<_> = status.findings.iter().map(|finding| &*finding.name).collect();
-    for name in ["agent", "container engine", "firewall", "self-test", "chain", "contracts"] {
+    for name in ["agent", "container engine", "firewall", "self-test", "peer endpoint", "chain", "contracts"]
+    {
         assert!(status.node == NODE && names.contains(&name), "{names:?}");
     }
     for answer in [owner.node_status().await.map(drop), caller.stats(contract).await.map(drop)] {
