@@ -41,6 +41,10 @@ const NSFS_MAGIC: FsWord = 0x6e73_6673;
 pub(crate) const LINK_PREFIX: &str = "zb-";
 /// Name of the link to the host in a namespace.
 const UPLINK: &str = "uplink";
+/// Peers have addresses of a bridge's range without being there: the router answers for them. Where a module of the kernel
+/// is loaded with which the rules see frames, a machine's packets would pass them twice.
+const SETTINGS: &str = "set -e; cd /proc/sys/net; echo 1 > ipv4/ip_forward; echo 1 > ipv4/conf/all/proxy_arp
+    for tables in bridge/bridge-nf-call-*; do [ ! -e $tables ] || echo 0 > $tables; done";
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
 /// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
@@ -60,6 +64,8 @@ table inet zos {
     chain forward {
         type filter hook forward priority filter; policy drop;
         meta nfproto ipv6 drop
+        # A path on which nobody says that a packet is too large must not stall.
+        tcp flags syn tcp option maxseg size set rt mtu
         iifname "zb*" fib saddr . iif oif missing drop
         # Machines on other nodes and peers of the owner's reach those here and each other, and nothing else. Whose
         # addresses they have, WireGuard knows.
@@ -69,11 +75,6 @@ table inet zos {
         oifname "uplink" ip daddr { NOT_PUBLIC } reject
         iifname "zb*" oifname { "zb*", "uplink" } accept
         iifname "uplink" ct state established,related accept
-    }
-    # A path on which nobody says that a packet is too large must not stall.
-    chain clamp {
-        type filter hook forward priority mangle; policy accept;
-        tcp flags syn tcp option maxseg size set rt mtu
     }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
@@ -375,10 +376,7 @@ impl Namespace {
         run_with_input(&NSENTER, &[&self.enter(), NFT.program, "-f", "-"], &rules)
             .await
             .context("can't set the rules of a private network")?;
-        // Peers have addresses of a bridge's range without being there: the router answers for them.
-        let forward = "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 1 > conf/all/proxy_arp";
-        let forward = ["sh", "-c", forward];
-        run(&NSENTER, &[&[&*self.enter()], &forward[..]].concat()).await?;
+        run(&NSENTER, &[&*self.enter(), "sh", "-c", SETTINGS]).await?;
         Ok(())
     }
 
@@ -444,11 +442,12 @@ impl Namespace {
 /// The rules that count for these contracts.
 fn counting(contracts: &BTreeSet<ContractId>) -> String {
     let rules = contracts.iter().map(|contract| {
-        let (name, private) = (bridge(*contract), r#"{ "zb*", "zw*" }"#);
+        let name = bridge(*contract);
         let of = |direction| counter(*contract, direction);
+        // What most packets don't match comes first. All but the link to the host is private.
         format!(
-            "iifname != {name:?} iifname {private} oifname {name:?} counter name {:?}\n\
-             oifname != {name:?} oifname {private} iifname {name:?} counter name {:?}\n",
+            "oifname {name:?} iifname != {name:?} iifname != {UPLINK:?} counter name {:?}\n\
+             iifname {name:?} oifname != {name:?} oifname != {UPLINK:?} counter name {:?}\n",
             of(IN),
             of(OUT)
         )
