@@ -7,7 +7,7 @@ import { createContext, onCleanup, useContext } from 'solid-js';
 import { createStore } from 'solid-js/store';
 import { createFollower } from './follow';
 import { cachedMetadata, cacheMetadata } from './metadata';
-import { lacking, type Compat } from './needs';
+import { lacking, type Compat, type Needs } from './needs';
 
 export type Api = TypedApi<typeof tfgrid>;
 
@@ -83,7 +83,7 @@ export function openChain(endpoints: string[]): Chain {
   async function describe(genesis: string) {
     const { name, properties } = await client.getChainSpecData();
     const { compat, constants } = await api.getStaticApis();
-    const unsupported = lacking(compat as unknown as Compat);
+    const unsupported = lacking((await tfgrid.descriptors) as Needs, compat as unknown as Compat);
     const version = constants.System.Version.spec_version;
     return unsupported && { unsupported, chain: { name, genesis, development: isDevelopment(name, properties), version } };
   }

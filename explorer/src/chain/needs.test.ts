@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest';
-import { lacking, type Compat } from './needs';
+import { lacking, type Compat, type Needs } from './needs';
+
+const NEEDS: Needs = {
+  apis: { GridApi: { bill: 1, quote_rent: 2 } },
+  storage: { Billing: { Bills: 3, Policy: 4 }, Farming: { Policy: 5 } },
+  constants: { System: { Version: 6 } },
+  tx: { Contracts: { cancel: 7 }, Farming: {} },
+};
 
 /** A runtime that lacks these. */
 function runtime(isMissing: (path: string) => boolean): Compat {
@@ -9,14 +16,14 @@ function runtime(isMissing: (path: string) => boolean): Compat {
   return named('') as Compat;
 }
 
-test('a runtime that answers all lacks nothing', () => expect(lacking(runtime(() => false))).toEqual([]));
+test('a runtime that answers all lacks nothing', () => expect(lacking(NEEDS, runtime(() => false))).toEqual([]));
 
 test('what a runtime has changed is named', () => {
-  const changed = ['apis.GridApi.quote_rent', 'query.Billing.Bills', 'constants.System.Version', 'tx.Contracts.cancel'];
-  expect(lacking(runtime((path) => changed.includes(path)))).toEqual(['quote_rent', 'Billing.Bills', 'System.Version', 'Contracts.cancel']);
+  const changed = ['apis.GridApi.quote_rent', 'query.Billing.Bills', 'query.Farming.Policy', 'constants.System.Version', 'tx.Contracts.cancel'];
+  expect(lacking(NEEDS, runtime((path) => changed.includes(path)))).toEqual(['quote_rent', 'Billing.Bills', 'Farming.Policy', 'System.Version', 'Contracts.cancel']);
 });
 
 test('a chain without the grid’s reads is another', () => {
-  expect(lacking(runtime((path) => path.startsWith('apis.')))).toBeUndefined();
-  expect(lacking({ apis: {}, query: {}, constants: {}, tx: {} })).toBeUndefined();
+  expect(lacking(NEEDS, runtime((path) => path.startsWith('apis.')))).toBeUndefined();
+  expect(lacking(NEEDS, { apis: {}, query: {}, constants: {}, tx: {} })).toBeUndefined();
 });

@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this page asks of a runtime, and which of it the present one doesn't answer as expected.
-import { whitelist } from '../../.papi/whitelist';
+// Which of what this page asks of a runtime the present one doesn't answer as expected.
 
-const READS = [
-  'allowance', 'bill', 'contract_status', 'contracts_of_node', 'contracts_of_twin', 'daily_prices', 'farm_by_name',
-  'find_nodes', 'funded_until', 'grace', 'grid_info', 'ips_of_farm', 'node_enrolment', 'node_offer', 'node_rewards',
-  'payer', 'price_factor_permille', 'quote', 'quote_name', 'quote_rent',
-];
-
-type Entries = Record<string, Record<string, { isCompatible(): boolean }>>;
-export type Compat = Record<'apis' | 'query' | 'constants' | 'tx', Entries>;
-
-const KINDS: Record<string, keyof Compat> = { query: 'query', const: 'constants', tx: 'tx' };
+type Names<Entry> = Record<string, Record<string, Entry>>;
+/** The bundle's descriptors: names of all that pages call. */
+export type Needs = Record<'apis' | 'storage' | 'constants' | 'tx', Names<unknown>>;
+export type Compat = Record<'apis' | 'query' | 'constants' | 'tx', Names<{ isCompatible(): boolean }>>;
 
 /** Names of what is missing or has changed; none if no read of the grid is there: then it is another kind of chain. */
-export function lacking(compat: Compat): string[] | undefined {
-  const isLacking = (kind: keyof Compat, pallet: string, name: string): boolean => !compat[kind][pallet]?.[name]?.isCompatible();
-  const reads = READS.filter((read) => isLacking('apis', 'GridApi', read));
-  if (reads.length === READS.length) return undefined;
-  const rest = whitelist.map((entry) => entry.split('.')).flatMap(([kind = '', pallet = '', name = '']) => {
-    const of = KINDS[kind];
-    return of && isLacking(of, pallet, name) ? `${pallet}.${name}` : [];
-  });
-  return [...reads, ...new Set(rest)];
+export function lacking({ apis, storage, constants, tx }: Needs, compat: Compat): string[] | undefined {
+  const lacks = (needs: Names<unknown>, has: Compat[keyof Compat]): string[] =>
+    Object.entries(needs).flatMap(([pallet, names]) =>
+      Object.keys(names).filter((name) => !has[pallet]?.[name]?.isCompatible()).map((name) => (needs === apis ? name : `${pallet}.${name}`)));
+  const reads = lacks(apis, compat.apis);
+  if (reads.length === Object.values(apis).flatMap(Object.keys).length) return undefined;
+  return [...new Set([...reads, ...lacks(storage, compat.query), ...lacks(constants, compat.constants), ...lacks(tx, compat.tx)])];
 }
