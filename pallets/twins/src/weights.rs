@@ -22,33 +22,30 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(61_741_000, 106).saturating_add(DbWeight::get().reads_writes(4, 5))
+        Weight::from_parts(61_120_000, 106).saturating_add(DbWeight::get().reads_writes(4, 5))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(14_652_000, 350).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(14_521_000, 350).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn offer_transfer() -> Weight {
-        Weight::from_parts(11_807_000, 171).saturating_add(DbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(11_667_000, 171).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn withdraw_offer() -> Weight {
-        Weight::from_parts(12_869_000, 202).saturating_add(DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(12_688_000, 202).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
-    // By hand, until it is measured again: peer addresses go, too. It had 382 µs, 9 reads, 13 writes.
     fn accept_transfer() -> Weight {
-        Weight::from_parts(450_000_000, 1_400).saturating_add(DbWeight::get().reads_writes(10, 14))
+        Weight::from_parts(423_406_000, 1_059).saturating_add(DbWeight::get().reads_writes(9, 14))
     }
 
-    // By hand, until it is measured again: peer addresses go, too. It had 77 µs, 8 reads, 10 writes.
     fn remove() -> Weight {
-        Weight::from_parts(150_000_000, 1_200).saturating_add(DbWeight::get().reads_writes(9, 11))
+        Weight::from_parts(116_492_000, 821).saturating_add(DbWeight::get().reads_writes(8, 11))
     }
 
-    // By hand, until `make weights PALLETS=twins` measures it.
     fn set_peer_addresses() -> Weight {
-        Weight::from_parts(100_000_000, 700).saturating_add(DbWeight::get().reads_writes(4, 3))
+        Weight::from_parts(62_823_000, 349).saturating_add(DbWeight::get().reads_writes(3, 3))
     }
 }
