@@ -101,8 +101,8 @@ impl LastingEndpoint {
         self.0.now.subscribe()
     }
 
-    /// The next connection that comes in, however often the endpoint must be opened again until then. For one caller at a
-    /// time.
+    /// The next connection that comes in, however often the endpoint must be opened again until then. For one caller at
+    /// a time.
     pub async fn accept(&self) -> Incoming {
         loop {
             match self.next().await {

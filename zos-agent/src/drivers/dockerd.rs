@@ -144,7 +144,7 @@ impl OwnEngine {
         daemon(&DOCKERD, "--config-file", self.dockerd_config(), content.to_string(), GROUP)
     }
 
-    /// It is there from the engine's first start since the machine's.
+    /// It is there from the engine's first start since the host's.
     fn dockerd_config(&self) -> PathBuf {
         self.run.join("dockerd.json")
     }
@@ -175,7 +175,7 @@ impl OwnEngine {
         Ok(())
     }
 
-    /// Removes what a power cut may have left. Nothing of the engine may have run since the machine's start.
+    /// Removes what a power cut may have left. Nothing of the engine may have run since the host's start.
     async fn remove_leftovers(&self) -> Result<()> {
         for data in entries(&self.pool.engine().join("docker"))? {
             let Leftovers { entries, subvolumes } = leftovers::find(&data)?;

@@ -24,7 +24,7 @@ const DIGESTS: &str = "sha256";
 pub struct Leftovers {
     /// Files and folders, which are removed in this order, and before the subvolumes.
     pub entries: Vec<PathBuf>,
-    /// Subvolumes.
+    /// Those of layers and of machines' roots.
     pub subvolumes: Vec<PathBuf>,
 }
 

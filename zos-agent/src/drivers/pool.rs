@@ -63,8 +63,8 @@ const ID_ATTRIBUTE: &str = "trusted.zos.id";
 const LIMITS_ATTRIBUTE: &str = "trusted.zos.limits";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
-/// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: what is
-/// exchanged is on one.
+/// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: only
+/// within one mount are files exchanged.
 pub(super) const NEW_ROOTS: &str = "btrfs/new";
 /// Extended attribute of a subvolume whose content its owner has restored.
 const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";

@@ -110,7 +110,7 @@ impl PoolVolumes {
         let pool = self.machines_pool();
         pool.check().await?;
         let limit = pool.snapshot_limit(&root.path)?;
-        let size = limit.with_context(|| format!("the machine {id} is still made"))?;
+        let size = limit.with_context(|| format!("the machine {id} isn't whole yet"))?;
         let used = pool.exclusive(&root.path).await?;
         let (id, restored) = (id.clone(), is_restored(&root.path));
         Ok(ObservedVolume { id, size, used, disk: pool.disk(), restored })

@@ -149,7 +149,8 @@ impl PeerEndpoint {
         dialled.with_context(at)?.with_context(at)
     }
 
-    /// Where it can be dialled, for the chain. Bridges of tenants are left out. While it isn't open, this is where it was.
+    /// Where it can be dialled, for the chain. Bridges of tenants are left out. While it isn't open, this is where it
+    /// was.
     pub fn addresses(&self) -> PeerAddresses {
         let mut last = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(endpoint) = self.endpoint.current() {

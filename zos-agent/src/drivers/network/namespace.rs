@@ -41,8 +41,8 @@ const NSFS_MAGIC: FsWord = 0x6e73_6673;
 pub(crate) const LINK_PREFIX: &str = "zb-";
 /// Name of the link to the host in a namespace.
 const UPLINK: &str = "uplink";
-/// Peers have addresses of a bridge's range without being there: the router answers for them. Where a module of the kernel
-/// is loaded with which the rules see frames, a machine's packets would pass them twice.
+/// Peers have addresses of a bridge's range without being there: the router answers for them. Where a module of the
+/// kernel is loaded with which the rules see frames, a machine's packets would pass them twice.
 const SETTINGS: &str = "set -e; cd /proc/sys/net; echo 1 > ipv4/ip_forward; echo 1 > ipv4/conf/all/proxy_arp
     for tables in bridge/bridge-nf-call-*; do [ ! -e $tables ] || echo 0 > $tables; done";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks the kernel itself what a network namespace has. A node has hundreds of them, and a program for each takes longer
-//! than all answers.
+//! Asks the kernel itself what a network namespace has. A node has hundreds of them, and a program for each takes
+//! longer than all answers.
 
 use super::namespace::Link;
 use ipnet::Ipv4Net;
@@ -44,7 +44,7 @@ const OBJECT_KIND: u16 = 3;
 const OBJECT_DATA: u16 = 4;
 const COUNTER: [u8; 4] = 1u32.to_be_bytes();
 const COUNTER_BYTES: u16 = 1;
-/// Those of a link without its statistics.
+/// The attribute of a request for links without their statistics.
 const NO_STATISTICS: [u8; 8] = [8, 0, 29, 0, 8, 0, 0, 0];
 const FLAG_UP: u32 = 1;
 const AF_INET: u8 = 2;
