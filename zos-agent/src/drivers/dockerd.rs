@@ -6,7 +6,7 @@ use super::{
     daemon::{Daemon, processes},
     leftovers::{self, Leftovers},
     machine::CTR,
-    pool::{Pool, entries, run_folder},
+    pool::{LAYERS, Pool, SUBVOLUMES, entries, run_folder},
     runtime,
     tools::Tool,
 };
@@ -177,7 +177,7 @@ impl OwnEngine {
 
     /// Removes what a power cut may have left. Nothing of the engine may have run since the host's start.
     async fn remove_leftovers(&self) -> Result<()> {
-        for data in entries(&self.pool.engine().join("docker"))? {
+        for data in self.pool.engine_data()? {
             let Leftovers { entries, subvolumes } = leftovers::find(&data)?;
             let count = entries.len() + subvolumes.len();
             if count > 0 {
@@ -199,11 +199,9 @@ impl OwnEngine {
     /// Removes roots of machines that the engine doesn't have: it was killed while it created or removed them. It must
     /// not run.
     async fn remove_roots_without_machine(&self) -> Result<()> {
-        let docker = self.pool.engine().join("docker");
-        // It has a folder for each range of users that machines' ones are mapped to.
-        for data in entries(&docker)? {
-            let subvolumes = data.join("btrfs/subvolumes");
-            for root in entries(&data.join("image/btrfs/layerdb/mounts"))? {
+        for data in self.pool.engine_data()? {
+            let subvolumes = data.join(SUBVOLUMES);
+            for root in entries(&data.join(LAYERS).join("mounts"))? {
                 let machine = root.file_name().unwrap_or_default();
                 if data.join("containers").join(machine).exists() {
                     continue;

@@ -4,7 +4,7 @@
 //! whose files never reached the disk. The layers of a machine are whole: its root is a snapshot, before which the
 //! kernel writes them.
 
-use super::pool::entries;
+use super::pool::{LAYERS, SUBVOLUMES, entries};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +15,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYERS: &str = "image/btrfs/layerdb";
 const IMAGES: &str = "image/btrfs/imagedb";
 const DIGESTS: &str = "sha256";
 
@@ -84,7 +83,7 @@ pub fn find(data: &Path) -> Result<Leftovers> {
     ] {
         found.entries.extend(unused(folder, used)?);
     }
-    found.subvolumes = unused(data.join("btrfs/subvolumes"), &used.subvolumes)?;
+    found.subvolumes = unused(data.join(SUBVOLUMES), &used.subvolumes)?;
     Ok(found)
 }
 

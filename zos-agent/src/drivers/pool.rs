@@ -66,6 +66,9 @@ const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
 /// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: only
 /// within one mount are files exchanged.
 pub(super) const NEW_ROOTS: &str = "btrfs/new";
+/// Folders in an engine's data: the content of layers and machines' roots, and which layers there are.
+pub(super) const SUBVOLUMES: &str = "btrfs/subvolumes";
+pub(super) const LAYERS: &str = "image/btrfs/layerdb";
 /// Extended attribute of a subvolume whose content its owner has restored.
 const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 /// Images may use a tenth of the pool, but at least this much.
@@ -623,6 +626,14 @@ impl Pool {
         self.root.join("engine")
     }
 
+    /// The engine's data: a folder for each range of users that machines' ones are mapped to.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub(super) fn engine_data(&self) -> Result<Vec<PathBuf>> {
+        entries(&self.engine().join("docker"))
+    }
+
     /// Has the kernel count for quotas.
     async fn enable_quotas(&self) -> Result<()> {
         run(&BTRFS, &["quota", "enable", text(&self.root)?]).await?;
@@ -687,8 +698,8 @@ impl Pool {
     /// Folders that may be subvolumes with limits.
     fn limited(&self) -> Result<Vec<PathBuf>> {
         let mut limited = entries(&self.volumes())?;
-        for data in entries(&self.engine().join("docker"))? {
-            for folder in ["btrfs/subvolumes", "containers"] {
+        for data in self.engine_data()? {
+            for folder in [SUBVOLUMES, "containers"] {
                 limited.extend(entries(&data.join(folder))?);
             }
         }
@@ -870,7 +881,7 @@ impl Pool {
     /// If a tool fails.
     async fn clear_snapshots(&self) -> Result<()> {
         let mut left = entries(&self.snapshots())?;
-        for data in entries(&self.engine().join("docker"))? {
+        for data in self.engine_data()? {
             left.extend(entries(&data.join(NEW_ROOTS))?);
         }
         let mut cleared = Ok(());
