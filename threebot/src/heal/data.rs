@@ -369,6 +369,10 @@ mod tests {
             [("cache".to_owned(), volume(true)), ("data".to_owned(), volume(false))].into();
         let missing = not_restored(&snapshots, &there).unwrap();
         assert_eq!(missing, [(&"data".to_owned(), &snapshot("data"))]);
+        let at = snapshot("data").taken_at().unwrap();
+        let times = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), at)).collect::<Times>();
+        assert_eq!(in_place(&snapshots, &there, &missing), times(&["cache", "data"]));
+        assert_eq!(in_place(&snapshots, &there, &[]), times(&["cache"]));
         let error = not_restored(&snapshots, &BTreeMap::new()).unwrap_err().to_string();
         assert!(error.contains("has nothing of it yet"), "{error}");
     }
