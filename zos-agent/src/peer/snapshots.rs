@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content of volumes and roots, to their owner and back. What it takes of the node is bounded: one stream of a contract
-//! at a time and few of all, each in a thread that comes last, and nothing stays after it.
+//! Content of volumes and roots, to their owner and back. What it takes of the node is bounded: one stream of a
+//! contract at a time and few of all, each in a thread that comes last, and nothing stays after it.
 
 use super::serve::{Reply, Sources, failed};
 use crate::{
