@@ -59,16 +59,17 @@ struct Used {
 /// If the folder can't be read.
 pub fn find(data: &Path) -> Result<Leftovers> {
     let mut found = Leftovers::default();
-    let mut broken = BTreeSet::new();
+    let mut volumes = BTreeSet::new();
     for volume in entries(&data.join("volumes"))?.into_iter().filter(|path| path.is_dir()) {
-        if !is_volume(&volume)? {
-            broken.insert(name(&volume));
+        if is_volume(&volume)? {
+            volumes.insert(name(&volume));
+        } else {
             found.entries.push(volume);
         }
     }
     let mut used = Used::default();
     for machine in entries(&data.join("containers"))? {
-        if !used.add(data, &machine, &broken)? {
+        if !used.add(data, &machine, &volumes)? {
             found.entries.push(machine);
         }
     }
@@ -89,14 +90,15 @@ pub fn find(data: &Path) -> Result<Leftovers> {
 }
 
 impl Used {
-    /// Adds what the machine uses; `false` if the engine couldn't run it.
-    fn add(&mut self, data: &Path, machine: &Path, broken: &BTreeSet<String>) -> Result<bool> {
+    /// Adds what the machine uses; `false` if the engine couldn't run it, as without one of these volumes.
+    fn add(&mut self, data: &Path, machine: &Path, volumes: &BTreeSet<String>) -> Result<bool> {
         let id = name(machine);
         let description = text(&machine.join("config.v2.json"))?.unwrap_or_default();
         let Ok(Machine { image, mount_points }) = serde_json::from_str(&description) else {
             return Ok(false);
         };
-        let has_broken = mount_points.iter().flatten().any(|(_, mount)| broken.contains(&mount.name));
+        let mut mounted = mount_points.iter().flatten().map(|(_, mount)| &mount.name);
+        let lacks_volume = mounted.any(|volume| !volume.is_empty() && !volumes.contains(volume));
         let mount = data.join(LAYERS).join("mounts").join(&id);
         let (root, init) = (text(&mount.join("mount-id"))?, text(&mount.join("init-id"))?);
         let layers = layers(data, text(&mount.join("parent"))?)?;
@@ -104,7 +106,7 @@ impl Used {
             return Ok(false);
         };
         let is_empty = |text: &Option<String>| text.as_deref() == Some("");
-        if has_broken || is_empty(&init) || is_empty(&text(&machine.join("hostconfig.json"))?) {
+        if lacks_volume || is_empty(&init) || is_empty(&text(&machine.join("hostconfig.json"))?) {
             return Ok(false);
         }
         self.machines.insert(id);
@@ -248,6 +250,12 @@ mod tests {
             assert_eq!(left[..2], ["volumes/zos-v", "containers/c"], "{content:?}");
         }
         assert_eq!(left("volumes/other/opts.json", Some("")), ["volumes/other"]);
+    }
+
+    #[test]
+    fn a_machine_whose_volume_was_never_written_is_removed() {
+        let machine = r#"{"Image":"sha256:i","MountPoints":{"/d":{"Name":"zos-w"}}}"#;
+        assert_eq!(left("containers/c/config.v2.json", Some(machine))[0], "containers/c");
     }
 
     #[test]
