@@ -856,6 +856,24 @@ impl Pool {
         run_to_its_end(&BTRFS, &words, "").await.map(drop)
     }
 
+    /// Waits until the kernel has dropped the deleted snapshots of a subvolume, which takes half a minute: until then it
+    /// counts what they share for neither.
+    ///
+    /// # Errors
+    /// If a tool fails, or it takes too long.
+    pub(super) async fn drop_snapshots(&self, of: &Path) -> Result<()> {
+        let (root, of) = (text(&self.root)?, text(of)?);
+        let about = run(&BTRFS, &["subvolume", "show", of]).await?;
+        let uuid = about.lines().find_map(|line| line.trim().strip_prefix("UUID:"));
+        let uuid = uuid.with_context(|| format!("btrfs tells no UUID of {of}"))?.trim();
+        let deleted = run(&BTRFS, &["subvolume", "list", "-d", "-q", root]).await?;
+        let ids = snapshots_in(&deleted, uuid);
+        if ids.is_empty() {
+            return Ok(());
+        }
+        run(&BTRFS, &[&["subvolume", "sync", root], &ids[..]].concat()).await.map(drop)
+    }
+
     /// Bytes that a subvolume shares with no other; the kernel counts with some seconds' delay.
     ///
     /// # Errors
@@ -1036,6 +1054,16 @@ fn attribute(path: &Path, name: &str) -> Result<Option<String>> {
 
 async fn subvolume_id(path: &Path) -> Result<String> {
     Ok(run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?.trim().to_owned())
+}
+
+/// Ids of the snapshots of the subvolume with this UUID in a list of btrfs's.
+fn snapshots_in<'a>(list: &'a str, uuid: &str) -> Vec<&'a str> {
+    let of = |line: &'a str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let is_of = words.windows(2).any(|pair| pair == ["parent_uuid", uuid]);
+        words.get(1).copied().filter(|_| is_of)
+    };
+    list.lines().filter_map(of).collect()
 }
 
 /// Whether no machine has used the subvolume yet.
@@ -1295,6 +1323,15 @@ mod tests {
             let error = strange.parse::<PoolPlace>().unwrap_err();
             assert!(error.contains("/dev/sdb,/dev/sdc"), "{strange:?}: {error}");
         }
+    }
+
+    #[test]
+    fn snapshots_are_found_by_their_origin() {
+        let list = "ID 257 gen 7 top level 0 parent_uuid d5267afa path DELETED\n\
+                    ID 258 gen 7 top level 0 parent_uuid -        path DELETED\n\
+                    ID 301 gen 9 top level 0 parent_uuid d5267afa path DELETED\n";
+        assert_eq!(snapshots_in(list, "d5267afa"), ["257", "301"]);
+        assert!(snapshots_in(list, "7afa").is_empty() && snapshots_in("", "d5267afa").is_empty());
     }
 
     #[test]

@@ -137,9 +137,16 @@ impl Beside {
         let beside = self.clone();
         let keep = async move {
             if beside.image.is_some() {
+                // What it shares with an earlier one isn't counted to it.
+                beside.pool.drop_snapshots(&beside.disk).await?;
                 // The kernel has counted what is on disk.
                 beside.flush().await?;
-                beside.kept.store(beside.used().await?, Relaxed);
+                let kept = beside.used().await?;
+                ensure!(
+                    kept <= beside.most(),
+                    "it holds more than its size: free some of it, or make it larger"
+                );
+                beside.kept.store(kept, Relaxed);
             }
             beside.pool.snapshot(&beside.disk, &beside.path).await
         };
@@ -194,10 +201,15 @@ impl Beside {
         };
         let held = beside.saturating_add(self.used().await?);
         ensure!(
-            held <= self.limit.saturating_add(FREE_BYTES),
+            held <= self.most(),
             "it changes too much meanwhile for its size: make it larger, or its machines quiet"
         );
         Ok(())
+    }
+
+    /// Bytes that the disk and this may hold together.
+    fn most(&self) -> u64 {
+        self.limit.saturating_add(FREE_BYTES)
     }
 
     fn ensure_room(&self) -> Result<()> {
