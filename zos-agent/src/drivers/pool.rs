@@ -898,12 +898,15 @@ impl Pool {
         cleared
     }
 
-    /// What [`Self::limit_snapshot`] has set of a snapshot; `None` if it hasn't.
+    /// What [`Self::limit_snapshot`] has set of a snapshot, and what that holds beyond what it shares; `None` if it
+    /// hasn't.
     ///
     /// # Errors
     /// If it can't be read.
-    pub(super) fn snapshot_limit(&self, path: &Path) -> Result<Option<u64>> {
-        Ok(limits(path)?.map(|limits| limits.exclusive))
+    pub(super) fn limited_snapshot(&self, path: &Path) -> Result<Option<Subvolume>> {
+        let Some(Limits { id, exclusive, .. }) = limits(path)? else { return Ok(None) };
+        let used = self.figure(&id, "exclusive").with_context(|| no_quota(path))?;
+        Ok(Some(Subvolume { limit: exclusive, used }))
     }
 
     /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and

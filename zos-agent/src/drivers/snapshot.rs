@@ -5,7 +5,7 @@
 use super::{
     DriverError, ObservedVolume, WorkloadId,
     machine::Root,
-    pool::{CP, Pool, entries, is_restored, set_restored, set_used},
+    pool::{CP, Pool, Subvolume, entries, is_restored, set_restored, set_used},
     tools::run,
     volume::PoolVolumes,
 };
@@ -109,11 +109,10 @@ impl PoolVolumes {
     pub async fn observe_root(&self, id: &WorkloadId, root: &Root) -> Result<ObservedVolume, DriverError> {
         let pool = self.machines_pool();
         pool.check().await?;
-        let limit = pool.snapshot_limit(&root.path)?;
-        let size = limit.with_context(|| format!("the machine {id} is still made"))?;
-        let used = pool.exclusive(&root.path).await?;
+        let found = pool.limited_snapshot(&root.path)?;
+        let Subvolume { limit, used } = found.with_context(|| format!("the machine {id} is still made"))?;
         let (id, restored) = (id.clone(), is_restored(&root.path));
-        Ok(ObservedVolume { id, size, used, disk: pool.disk(), restored })
+        Ok(ObservedVolume { id, size: limit, used, disk: pool.disk(), restored })
     }
 }
 
