@@ -856,19 +856,19 @@ impl Pool {
         run_to_its_end(&BTRFS, &words, "").await.map(drop)
     }
 
-    /// Waits until the kernel has dropped the deleted snapshots of a subvolume, which takes half a minute: until then it
-    /// counts what they share for neither.
+    /// Waits until the kernel has dropped the deleted snapshots of a subvolume, if there are more than so many. It takes
+    /// half a minute: until then they keep what they hold, and what they share is counted for neither.
     ///
     /// # Errors
     /// If a tool fails, or it takes too long.
-    pub(super) async fn drop_snapshots(&self, of: &Path) -> Result<()> {
+    pub(super) async fn drop_snapshots(&self, of: &Path, most: usize) -> Result<()> {
         let (root, of) = (text(&self.root)?, text(of)?);
         let about = run(&BTRFS, &["subvolume", "show", of]).await?;
         let uuid = about.lines().find_map(|line| line.trim().strip_prefix("UUID:"));
         let uuid = uuid.with_context(|| format!("btrfs tells no UUID of {of}"))?.trim();
         let deleted = run(&BTRFS, &["subvolume", "list", "-d", "-q", root]).await?;
         let ids = snapshots_in(&deleted, uuid);
-        if ids.is_empty() {
+        if ids.len() <= most {
             return Ok(());
         }
         run(&BTRFS, &[&["subvolume", "sync", root], &ids[..]].concat()).await.map(drop)

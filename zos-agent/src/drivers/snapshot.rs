@@ -34,6 +34,9 @@ use tokio::{
 const FREE_BYTES: u64 = 64 * MIB;
 /// Paths that images of a machine have declared as `VOLUME`, at most.
 const MAX_IMAGE_VOLUMES: usize = 1_024;
+/// Snapshots of a volume that the kernel has yet to drop when another one is made, at most: each may hold what the volume
+/// has overwritten.
+const MAX_DROPPED: usize = 4;
 /// Limit for content to be kept: what its machine has written lately is written to the disk for it.
 const KEPT_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked at what is held.
@@ -135,9 +138,10 @@ impl Beside {
         self.ensure_room()?;
         let beside = self.clone();
         let keep = async move {
+            // What a root shares with an earlier one isn't counted to it.
+            let most = if beside.image.is_some() { 0 } else { MAX_DROPPED };
+            beside.pool.drop_snapshots(&beside.disk, most).await?;
             if beside.image.is_some() {
-                // What it shares with an earlier one isn't counted to it.
-                beside.pool.drop_snapshots(&beside.disk).await?;
                 // The kernel has counted what is on disk.
                 beside.flush().await?;
                 let kept = beside.used().await?;
