@@ -36,7 +36,7 @@ const FREE_BYTES: u64 = 64 * MIB;
 const MAX_IMAGE_VOLUMES: usize = 1_024;
 /// Snapshots of a volume that the kernel has yet to drop when another one is made, at most: each may hold what the volume
 /// has overwritten.
-const MAX_DROPPED: usize = 4;
+const MAX_DROPPED: usize = 8;
 /// Limit for content to be kept: what its machine has written lately is written to the disk for it.
 const KEPT_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked at what is held.
