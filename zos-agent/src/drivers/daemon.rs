@@ -189,4 +189,12 @@ fn runs(pid: Pid, program: &str, arguments: &str) -> bool {
     is_own
         && line.split('\0').next().is_some_and(|first| first.ends_with(program))
         && line.trim_end_matches('\0').ends_with(arguments)
+        && is_of_host(pid)
+}
+
+/// Whether its users are the host's. A program in a machine says of itself what it likes, but has users of its own.
+fn is_of_host(pid: Pid) -> bool {
+    let users = |process: &str| fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    let its = users(&pid.as_raw_nonzero().to_string());
+    its.is_some() && its == users("self")
 }

@@ -271,4 +271,31 @@ mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
     }
+
+    #[test]
+    fn a_program_in_a_machine_is_no_daemon() {
+        let mine = format!("--config-file\0/run/{}/dockerd.json", std::process::id());
+        let start = |words: &[&str]| {
+            let mut command = std::process::Command::new(words[0]);
+            command.args(&words[1..]).args(mine.split('\0')).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let script = ["sh", "-c", "read line"];
+        // As a machine has it.
+        let mut inside = start(&[&["unshare", "--user"], &script[..]].concat());
+        let mut outside = start(&script);
+        let is_shell = |id: u32| {
+            fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with("sh\0"))
+        };
+        let begun = Instant::now();
+        while ![inside.id(), outside.id()].into_iter().all(is_shell) {
+            assert!(begun.elapsed() < STOP_TIMEOUT, "they don't start");
+        }
+        let found = processes("sh", &mine).unwrap();
+        for child in [&mut inside, &mut outside] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let found: Vec<u32> = found.iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        assert_eq!(found, [outside.id()]);
+    }
 }

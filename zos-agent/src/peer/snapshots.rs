@@ -195,7 +195,8 @@ impl Snapshots {
     }
 
     async fn send(&self, beside: &Beside, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
-        beside.keep().await.map_err(broken)?;
+        let not_kept = |why: Error| failed(FailedCode::Failed, &format!("it can't be kept: {why:#}"));
+        beside.keep().await.map_err(not_kept)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
         let batches = read(beside.path().to_owned(), ids, beside.image().cloned())?;
