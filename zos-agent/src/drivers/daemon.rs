@@ -4,7 +4,7 @@
 use super::tools::PATH;
 use crate::{backoff::Backoff, ticket};
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
     io,
@@ -172,22 +172,17 @@ fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(rest.split(' ').nth(1)?.parse().ok()?)
 }
 
-/// The agent's processes of the program whose last arguments these are, with a NUL between them.
+/// The host's processes of the program whose last arguments these are, with a NUL between them.
 pub fn processes(program: &str, arguments: &str) -> io::Result<Vec<Pid>> {
     let all = fs::read_dir("/proc")?.flatten();
     let all = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     Ok(all.filter(|pid| runs(*pid, program, arguments)).collect())
 }
 
-/// Whether the process is one of the agent's user. Machines have other users, and programs in them call themselves as
-/// they like.
 fn runs(pid: Pid, program: &str, arguments: &str) -> bool {
-    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
-    let is_own = fs::metadata(&process).is_ok_and(|process| process.uid() == geteuid().as_raw());
-    let line = if is_own { fs::read(process.join("cmdline")).unwrap_or_default() } else { Vec::new() };
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
-    is_own
-        && line.split('\0').next().is_some_and(|first| first.ends_with(program))
+    line.split('\0').next().is_some_and(|first| first.ends_with(program))
         && line.trim_end_matches('\0').ends_with(arguments)
         && is_of_host(pid)
 }
