@@ -234,7 +234,7 @@ image: requirements ## Make the boot image of nodes: target/image; KEY= and CERT
 .PHONY: test-image
 test-image: image ## Boot the image under emulation: join, deploy, restart, update, roll back
 	$(BUILD_GRID)
-	@$(AS_ROOT) env MIRROR="$(MIRROR)" ACCEL="$(ACCEL)" \
+	@$(AS_ROOT) env MIRROR="$(MIRROR)" ACCEL="$(ACCEL)" SECURE_BOOT="$(SECURE_BOOT)" \
 		scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: seeds

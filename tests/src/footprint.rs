@@ -21,12 +21,14 @@ const AGENT_TABLE: &str = "table inet zos";
 
 /// Files of a node that come with its first private network and its first site. The certificate is that for visitors
 /// who ask for no site.
-const KEPT: [&str; 5] = [
+const KEPT: [&str; 7] = [
     "/agent/gateway.log",
     "/agent/gateway/ed4b9d1b4d75067eafd60e3b7d593f02.pem",
     "/agent/gateway/sites.json",
     "/agent/resolver.log",
     "/agent/state/links.json",
+    "/agent/state/wireguard-ports.json",
+    "/agent/wireguard.log",
 ];
 
 /// Everything on this machine that a grid could leave behind, one line per item. What a later footprint has

@@ -33,6 +33,27 @@ fn arguments(script: &str) -> Result<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::entries;
+    use std::path::Path;
+
+    #[test]
+    fn the_agent_calls_no_shell() {
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../zos-agent/src")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in entries(&folder) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                    let text = fs::read_to_string(&entry).unwrap();
+                    let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+                    assert!(!program.contains(r#""sh""#), "{}", entry.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files > 100, "{files} files");
+    }
 
     #[test]
     fn only_the_engines_script_is_run() {

@@ -229,7 +229,8 @@ impl NodePeer {
         }
     }
 
-    /// A contract's volumes; with `roots` also its machines, for their roots, and what their images declare as `VOLUME`.
+    /// A contract's volumes; with `roots` also its machines, for their roots, and what their images declare as
+    /// `VOLUME`.
     ///
     /// # Errors
     /// If the connection breaks, or the node refuses.

@@ -18,7 +18,7 @@ use tokio::{
     net::UdpSocket,
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 /// Delays before an endpoint that has ended is opened again: each is twice the one before.
@@ -29,6 +29,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// An endpoint that has answered is asked so often, and has so much time for an answer.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How often the question is sent meanwhile. Where somebody floods the address, most packets are lost: that is no reason
+/// to end everybody's connections.
+const SEND_EVERY: Duration = Duration::from_millis(100);
 /// Answers that are missing in a row before it is closed.
 const MISSES: u32 = 3;
 /// The least that a server takes for the beginning of a connection.
@@ -67,7 +70,7 @@ impl Opened {
         let (sender, deaf) = watch::channel(None);
         let (sockets, mut asking) = (endpoint.bound_sockets(), JoinSet::new());
         asking.spawn(async move {
-            let at = until_deaf(&sockets, ASK_EVERY).await;
+            let at = until_deaf(&sockets, ASK_EVERY, heard).await;
             sender.send_replace(Some(format!("nothing that is sent to {at} arrives any more")));
         });
         Self { endpoint, deaf, _asking: asking }
@@ -101,8 +104,8 @@ impl LastingEndpoint {
         self.0.now.subscribe()
     }
 
-    /// The next connection that comes in, however often the endpoint must be opened again until then. For one caller at a
-    /// time.
+    /// The next connection that comes in, however often the endpoint must be opened again until then. For one caller at
+    /// a time.
     pub async fn accept(&self) -> Incoming {
         loop {
             match self.next().await {
@@ -147,12 +150,17 @@ impl LastingEndpoint {
     }
 }
 
-/// Waits until one of these addresses has answered and then doesn't any more.
-async fn until_deaf(sockets: &[SocketAddr], every: Duration) -> SocketAddr {
+/// Waits until one of these addresses has answered and then doesn't any more, as `heard` says.
+async fn until_deaf<F: Future<Output = Option<bool>>>(
+    sockets: &[SocketAddr],
+    every: Duration,
+    mut heard: impl FnMut(SocketAddr) -> F,
+) -> SocketAddr {
     let mut missed = BTreeMap::new();
     loop {
         for at in sockets {
-            if hears(*at).await {
+            let Some(is_heard) = heard(*at).await else { continue };
+            if is_heard {
                 missed.insert(at, 0);
             } else if let Some(misses) = missed.get_mut(at) {
                 *misses += 1;
@@ -167,23 +175,37 @@ async fn until_deaf(sockets: &[SocketAddr], every: Duration) -> SocketAddr {
 
 /// Whether an endpoint hears what this machine sends to this address of its own.
 pub async fn hears(at: SocketAddr) -> bool {
-    matches!(timeout(ANSWER_WITHIN, ask(at)).await, Ok(Ok(())))
+    heard(at).await == Some(true)
 }
 
-async fn ask(at: SocketAddr) -> io::Result<()> {
-    let (any, loopback): (IpAddr, IpAddr) = match at {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()),
+/// The same; `None` if this machine has no socket left to ask with, which says nothing of those that are open.
+async fn heard(at: SocketAddr) -> Option<bool> {
+    let any: IpAddr = match at {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind((any, 0)).await.ok()?;
+    Some(matches!(timeout(ANSWER_WITHIN, ask(&socket, at)).await, Ok(Ok(()))))
+}
+
+async fn ask(socket: &UdpSocket, at: SocketAddr) -> io::Result<()> {
+    let loopback: IpAddr = match at {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
     let ip = if at.ip().is_unspecified() { loopback } else { at.ip() };
     socket.connect((ip, at.port())).await?;
-    socket.send(&question()).await?;
-    let mut answer = [0; PACKET_BYTES];
+    let (mut sends, mut answer) = (interval(SEND_EVERY), [0; PACKET_BYTES]);
     loop {
-        let bytes = socket.recv(&mut answer).await?;
-        if is_answer(&answer[..bytes]) {
-            return Ok(());
+        tokio::select! {
+            _ = sends.tick() => {
+                socket.send(&question()).await?;
+            }
+            bytes = socket.recv(&mut answer) => {
+                if is_answer(&answer[..bytes?]) {
+                    return Ok(());
+                }
+            }
         }
     }
 }
@@ -213,6 +235,7 @@ mod tests {
     use super::*;
     use crate::peer::{Device, NodeAddress, PeerAddresses, protocol::ALPN};
     use iroh::{RelayMode, SecretKey, endpoint::presets};
+    use std::future::ready;
     use tokio::sync::Semaphore;
 
     const LIMIT: Duration = Duration::from_secs(30);
@@ -322,8 +345,34 @@ mod tests {
             }
         });
         let sockets = [silent, at];
-        let deaf = until_deaf(&sockets, Duration::from_millis(10));
+        let deaf = until_deaf(&sockets, Duration::from_millis(10), heard);
         assert_eq!(timeout(LIMIT, deaf).await.unwrap(), at);
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_asked_is_not_deaf() {
+        let mut answers =
+            [Some(true), None, None, None, Some(false), None, Some(false), Some(false)].into_iter();
+        let heard = |_| ready(answers.next().unwrap());
+        let at: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+        assert_eq!(until_deaf(&[at], Duration::ZERO, heard).await, at);
+        assert_eq!(answers.next(), None);
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_loses_most_packets_is_heard() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut packet = [0; PACKET_BYTES];
+            for _ in 0..4 {
+                server.recv_from(&mut packet).await.unwrap();
+            }
+            let (_, from) = server.recv_from(&mut packet).await.unwrap();
+            packet[1..5].fill(0);
+            server.send_to(&packet, from).await.unwrap();
+        });
+        assert!(hears(at).await);
     }
 
     #[test]

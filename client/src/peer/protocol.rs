@@ -611,9 +611,8 @@ mod tests {
     #[test]
     fn volumes_have_the_form_of_the_formats_page() {
         let image = "07".repeat(32);
-        let text = format!(
-            r#"{{"volumes":{{"data":{{"size_bytes":2,"used_bytes":1}},"web":{{"size_bytes":4,"used_bytes":3,"restored":true,"image":"{image}"}}}}}}"#
-        );
+        let root = format!(r#"{{"size_bytes":4,"used_bytes":3,"restored":true,"image":"{image}"}}"#);
+        let text = format!(r#"{{"volumes":{{"data":{{"size_bytes":2,"used_bytes":1}},"web":{root}}}}}"#);
         let data = Volume { size_bytes: 2, used_bytes: 1, restored: false, image: None };
         let web = Volume { size_bytes: 4, used_bytes: 3, restored: true, image: Some([7; 32]) };
         let message = Message::Volumes([("data".into(), data), ("web".into(), web)].into());

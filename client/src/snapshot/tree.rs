@@ -119,6 +119,19 @@ pub enum TreeError {
     /// Only what differs from an image has paths that are gone.
     #[error("{0:?} is said to be gone, and the tree is that of no image")]
     Gone(String),
+    /// The root of a machine goes into one of the same image.
+    #[error(
+        "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image that \
+         it had, by its digest",
+        hex::encode(.had),
+        hex::encode(.has)
+    )]
+    OtherImage {
+        /// The image of the machine whose root it is.
+        had: ImageId,
+        /// The image of the one into which it was to go.
+        has: ImageId,
+    },
     /// There is less content than the file's size, or more.
     #[error("the content of a file isn't as long as the file")]
     Length,

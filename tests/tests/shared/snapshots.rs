@@ -68,8 +68,10 @@ fn restores(grid: &Grid, kept: &Kept, first: &str, second: &str) -> Result<()> {
     write_rows(user, first, &file, LATER_ROWS)?;
     let later = kept.threebot(user, &["snapshot", "take", first, "data"])?;
     ensure!(later["snapshots"][0]["since"] == name.as_str(), "{later}");
+    let partly = kept.refused(user, &["snapshot", "take", first, "nothing", "data"])?;
+    ensure!(partly.contains("no volume or machine nothing"), "{partly}");
     let listed = user.threebot(&["snapshot", "list", first, "--place", &kept.place])?;
-    ensure!(listed["snapshots"].as_array().map(Vec::len) == Some(2), "{listed}");
+    ensure!(listed["snapshots"].as_array().map(Vec::len) == Some(3), "{listed}");
     let verified = kept.threebot(user, &["snapshot", "verify", &name])?;
     ensure!(verified["items"].as_u64() > Some(1), "{verified}");
 

@@ -162,8 +162,8 @@ pub struct Listen {
 
 /// Remember where the bot of another twin is, or forget it
 ///
-/// It is dialled there, and not where its twin publishes that it is. The chain has the keys of all twins, by which a bot
-/// proves whose it is.
+/// It is dialled there, and not where its twin publishes that it is. The chain has the keys of all twins, by which a
+/// bot proves whose it is.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -325,13 +325,7 @@ impl Listen {
         let published = publishable(&self.publish)?;
         let Known { twin, device, session } = self.speaker.known(global).await?;
         let folder = self.speaker.folder(twin)?;
-        let allowed =
-            if self.anyone { Allowed::Anyone } else { Allowed::Twins(self.allow.iter().copied().collect()) };
-        if let Allowed::Twins(twins) = &allowed
-            && twins.is_empty()
-        {
-            warn("nobody may write: name twins with --allow, or take messages of --anyone", global.json);
-        }
+        let allowed = self.allowed(global.json);
         let mut reader = reader(&folder, twin, global.json, self.ack)?;
         let relays = [&self.speaker.ways.relay[..], &published.relays].concat();
         let endpoint = listening(&device, self.listening.bind, &relays).await?;
@@ -341,14 +335,7 @@ impl Listen {
         }
         let book = Arc::new(Book::new(global.chain.clone(), session.grid));
         let mut opened = endpoint.changes();
-        let tell = |now: &Result<Opened, String>| match now.as_ref().map(Opened::sockets) {
-            Ok(sockets) => {
-                let at = sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-                note(&format!("twin {twin} listens at {at}"), global.json);
-            }
-            Err(why) => warn(&format!("nothing is received, until that is over: {why}"), global.json),
-        };
-        tell(&opened.borrow_and_update());
+        tell(&opened.borrow_and_update(), twin, global.json);
 
         let (outcome, mut outcomes) = mpsc::channel(16);
         let flusher = Flusher {
@@ -369,7 +356,7 @@ impl Listen {
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                Ok(()) = opened.changed() => tell(&opened.borrow_and_update()),
+                Ok(()) = opened.changed() => tell(&opened.borrow_and_update(), twin, global.json),
                 Some(outcome) = outcomes.recv() => {
                     if let Err(error) = reader.tell(&outcome) {
                         return ended(error);
@@ -387,6 +374,28 @@ impl Listen {
                 _ = &mut serving => bail!("the endpoint has ended: start it again"),
             }
         }
+    }
+
+    /// Who may write.
+    fn allowed(&self, json: bool) -> Allowed {
+        if self.anyone {
+            return Allowed::Anyone;
+        }
+        if self.allow.is_empty() {
+            warn("nobody may write: name twins with --allow, or take messages of --anyone", json);
+        }
+        Allowed::Twins(self.allow.iter().copied().collect())
+    }
+}
+
+/// Tells where a twin's endpoint listens, or why it doesn't.
+fn tell(now: &Result<Opened, String>, twin: TwinId, json: bool) {
+    match now.as_ref().map(Opened::sockets) {
+        Ok(sockets) => {
+            let at = sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            note(&format!("twin {twin} listens at {at}"), json);
+        }
+        Err(why) => warn(&format!("nothing is received, until that is over: {why}"), json),
     }
 }
 

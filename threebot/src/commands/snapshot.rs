@@ -53,8 +53,8 @@ pub struct Opening {
 /// Keep what volumes and machines hold, at one instant, in a place of yours
 ///
 /// Of a machine, what differs from its image is kept, and as NAME_volumes what that image declares as VOLUME. Only what
-/// changed since the last snapshot of a volume or a machine is moved and written. All is encrypted before it is written:
-/// to your key, to the encryption keys of your twin and its bots, and to each --recipient.
+/// changed since the last snapshot of a volume or a machine is moved and written. All is encrypted before it is
+/// written: to your key, to the encryption keys of your twin and its bots, and to each --recipient.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -280,7 +280,10 @@ impl<S: Snapshots> Healer<S> {
                     let but = if lacks.is_empty() {
                         String::new()
                     } else {
-                        format!(", but of {}: there is none, or one of another image", lacks.join(", "))
+                        format!(
+                            ", but not {}: there is no snapshot, or one of another image",
+                            lacks.join(", ")
+                        )
                     };
                     let text =
                         format!("contract {contract} has what the last snapshot of contract {from} had{but}");
@@ -300,7 +303,7 @@ impl<S: Snapshots> Healer<S> {
         if missing.is_empty() {
             return Ok(());
         }
-        let error = anyhow!("its node has no {}", missing.join(", "));
+        let error = anyhow!("its node leaves out {}", missing.join(", "));
         self.fail(Job::Take(contract), &error, now)
     }
 
@@ -400,8 +403,7 @@ impl<S: Snapshots> Healer<S> {
         if empty.is_empty() {
             return Ok(());
         }
-        let text =
-            format!("contract {old} is moved without what it has, of which there is no snapshot: {empty}");
+        let text = format!("contract {old} is moved without {empty}, of which there is no snapshot");
         self.tell(seen.now, "empty", Some(old), text)
     }
 

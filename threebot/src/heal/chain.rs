@@ -648,7 +648,8 @@ mod tests {
         let old = Kept { machines: None, ..found.clone() };
         assert!(!is_whole(&old, &own.target), "its machines aren't known");
         let web = br#"{"version":1,"workloads":[
-            {"name":"web","type":"zmachine","data":{"image":"docker.io/library/busybox:1.36","cpu":1,"memory":134217728}}]}"#;
+            {"name":"web","type":"zmachine","data":{
+                "image":"docker.io/library/busybox:1.36","cpu":1,"memory":134217728}}]}"#;
         let of_web = kept(&own, "00".into(), &Body::Plain(web.to_vec()), None).unwrap();
         assert_eq!((of_web.machines, of_web.volumes.len()), (Some(["web".to_owned()].into()), 0));
         assert_eq!(found.part.unwrap().part, "db");

@@ -130,7 +130,7 @@ pub struct Volumes {
     twin: TwinId,
     device: Device,
     place: Place,
-    /// Of what they are taken and into what they are restored.
+    /// Whether roots of machines are saved and restored, too.
     roots: bool,
     keep: Option<Retention>,
     identity: SealKey,
@@ -218,7 +218,7 @@ impl Snapshots for Volumes {
             let there = node.peer.volumes(to, self.roots).await?;
             let mut missing = Vec::new();
             for (workload, snapshot) in not_restored(&volumes, &there)? {
-                // An update of the image has made the machine anew since.
+                // A root doesn't fit where an update has made its machine of another image since.
                 let image = there.get(workload).and_then(|volume| volume.image);
                 if image_of(&self.place, &keys, snapshot).await? == image {
                     missing.push((workload, snapshot));
@@ -245,14 +245,7 @@ impl Snapshots for Volumes {
             let all = all.await;
             // A bot that was killed in the middle has left them stopped, too.
             all.and(start_all(&node.peer, to).await)?;
-            let is_there = |name: &String| {
-                there.get(name).is_some_and(|volume| volume.restored)
-                    || missing.iter().any(|(workload, _)| *workload == name)
-            };
-            let has = volumes.iter().filter(|(name, _)| is_there(name));
-            anyhow::Ok(
-                has.filter_map(|(name, snapshot)| Some((name.clone(), snapshot.taken_at()?))).collect(),
-            )
+            anyhow::Ok(in_place(&volumes, &there, &missing))
         };
         let restored = restored.await;
         node.done(Ok(())).await?;
@@ -271,6 +264,20 @@ fn not_restored<'a>(
     ensure!(!there.is_empty(), "its node has nothing of it yet");
     let is_missing = |name: &str| there.get(name).is_some_and(|volume| !volume.restored);
     Ok(snapshots.iter().filter(|(name, _)| is_missing(name)).collect())
+}
+
+/// What has its snapshot, restored `now` or before, and when that was taken.
+fn in_place(
+    snapshots: &BTreeMap<String, Snapshot>,
+    there: &BTreeMap<String, Volume>,
+    now: &[(&String, &Snapshot)],
+) -> Times {
+    let has = |name: &String| {
+        there.get(name).is_some_and(|volume| volume.restored)
+            || now.iter().any(|(workload, _)| *workload == name)
+    };
+    let restored = snapshots.iter().filter(|(name, _)| has(name));
+    restored.filter_map(|(name, snapshot)| Some((name.clone(), snapshot.taken_at()?))).collect()
 }
 
 /// The last snapshot of each volume, of those that are in the order of times.
@@ -362,6 +369,10 @@ mod tests {
             [("cache".to_owned(), volume(true)), ("data".to_owned(), volume(false))].into();
         let missing = not_restored(&snapshots, &there).unwrap();
         assert_eq!(missing, [(&"data".to_owned(), &snapshot("data"))]);
+        let at = snapshot("data").taken_at().unwrap();
+        let times = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), at)).collect::<Times>();
+        assert_eq!(in_place(&snapshots, &there, &missing), times(&["cache", "data"]));
+        assert_eq!(in_place(&snapshots, &there, &[]), times(&["cache"]));
         let error = not_restored(&snapshots, &BTreeMap::new()).unwrap_err().to_string();
         assert!(error.contains("has nothing of it yet"), "{error}");
     }

@@ -550,7 +550,7 @@ async fn a_volume_that_a_node_leaves_out_keeps_its_snapshot() {
     let messages = healer.journal.messages(100).unwrap();
     let last = messages.last().unwrap();
     assert_eq!(last.kind, "failed");
-    assert!(last.text.ends_with("its node has no data"), "{}", last.text);
+    assert!(last.text.ends_with("its node leaves out data"), "{}", last.text);
 }
 
 /// What happens.

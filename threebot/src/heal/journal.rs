@@ -187,8 +187,8 @@ impl Memory {
         self.data(kept).filter(|name| !is_saved(name)).map(String::as_str).collect()
     }
 
-    /// The oldest of the times at which the last snapshots of a contract's data were taken; `None` if there is none of a
-    /// part of it.
+    /// The oldest of the times at which the last snapshots of a contract's data were taken; `None` if there is none of
+    /// a part of it.
     pub fn saved_at(&self, kept: &Kept) -> Option<UnixSeconds> {
         let saved = self.snapshots.get(&kept.contract)?;
         self.data(kept).map(|name| saved.get(name).copied()).min().flatten()

@@ -48,7 +48,7 @@ pub struct Mandate {
     /// Whether contracts leave a node that drains before it closes them.
     #[serde(default = "yes")]
     pub leave_draining: bool,
-    /// Whether a contract is moved though there is no snapshot of what it has: its volumes, and its machines with `roots`.
+    /// Whether a contract is moved of which a volume, or with `roots` a machine, has no snapshot.
     #[serde(default)]
     pub without_data: bool,
     /// Snapshots of volumes and machines; without them, none are taken and none restored.

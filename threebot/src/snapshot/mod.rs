@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Snapshots of volumes and roots in a place of the user's (`docs/FORMATS.md` §11). All that there is to know of them is
-//! in the place.
+//! Snapshots of volumes and roots in a place of the user's (`docs/FORMATS.md` §11). All that there is to know of them
+//! is in the place.
 
 mod packs;
 mod place;

@@ -14,7 +14,7 @@ use tfgrid_client::{
         protocol::{Ask, MachineStatus, Message},
     },
     primitives::ContractId,
-    snapshot::{Batcher, CONTENT_BYTES, Manifest, Part, Position, Step, Stored},
+    snapshot::{Batcher, CONTENT_BYTES, Manifest, Part, Position, Step, Stored, TreeError},
 };
 use tokio::{
     sync::mpsc,
@@ -81,13 +81,7 @@ async fn ensure_image(
     let there = peer.volumes(contract, true).await?;
     let has = there.get(workload).and_then(|volume| volume.image);
     let has = has.with_context(|| format!("it is a machine's root, and {workload} is no machine there"))?;
-    ensure!(
-        had == has,
-        "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image that it \
-         had, by its digest",
-        hex::encode(had),
-        hex::encode(has)
-    );
+    ensure!(had == has, TreeError::OtherImage { had, has });
     Ok(())
 }
 

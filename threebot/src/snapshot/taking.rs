@@ -84,7 +84,7 @@ impl Of<'_> {
     }
 }
 
-/// Takes a snapshot of each.
+/// Takes a snapshot of each, also after one has failed; the first failure is told.
 pub async fn take(
     peer: &NodePeer,
     device: &Device,
@@ -98,12 +98,16 @@ pub async fn take(
     let there: BTreeSet<_> = peer.volumes(contract, with_roots).await?.into_keys().collect();
     let names = of.names(&there);
     ensure!(!names.is_empty(), "contract {contract} has no volume; --roots saves the roots of its machines");
-    let mut taken = Vec::new();
+    let (mut taken, mut failed) = (Vec::new(), None);
     for name in names {
         let one = take_one(peer, device, contract, &name, place, keys, around).await;
-        taken.push(one.with_context(|| format!("{name} of contract {contract}"))?);
+        match one.with_context(|| format!("{name} of contract {contract}")) {
+            Ok(one) => taken.push(one),
+            // One machine that can't be saved keeps no volume from being so.
+            Err(why) => failed = failed.or(Some(why)),
+        }
     }
-    Ok(taken)
+    failed.map_or(Ok(taken), Err)
 }
 
 async fn take_one(

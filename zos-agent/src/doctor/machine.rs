@@ -13,7 +13,7 @@ use crate::{
         pool::{self, MountedPool, PoolFault, PoolPlace},
         uplink,
     },
-    peer::Condition,
+    peer::EndpointCondition,
     requirements::ENGINE_TIMEOUT,
     self_test,
     store::{DataLock, Store},
@@ -58,7 +58,7 @@ pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Findi
         engine(place, key).await,
         firewall().await,
         self_test(self_test::Outcome::last(state), unix_ms()),
-        peer_endpoint(Condition::last(state), unix_ms()).await,
+        peer_endpoint(EndpointCondition::last(state), unix_ms()).await,
     ]);
     findings
 }
@@ -130,10 +130,10 @@ async fn firewall() -> Finding {
 }
 
 /// Asks the endpoint itself whether it hears.
-async fn peer_endpoint(last: Result<Option<Condition>>, now_ms: u64) -> Finding {
+async fn peer_endpoint(last: Result<Option<EndpointCondition>>, now_ms: u64) -> Finding {
     const NAME: &str = "peer endpoint";
     let (since_ms, sockets) = match last {
-        Ok(Some(Condition { since_ms, sockets })) => (since_ms, sockets),
+        Ok(Some(EndpointCondition { since_ms, sockets })) => (since_ms, sockets),
         Ok(None) => return Finding::note(NAME, "it wasn't opened yet"),
         Err(error) => return unknown(NAME, error),
     };
@@ -244,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_endpoint_that_is_not_open_says_why() {
-        let condition = |sockets| Ok(Some(Condition { since_ms: 1_000, sockets }));
+        let condition = |sockets| Ok(Some(EndpointCondition { since_ms: 1_000, sockets }));
         let closed = peer_endpoint(condition(Err("Address already in use".into())), 61_000).await;
         let expected = "it isn't open, as of 60 s ago: Address already in use";
         assert_eq!((closed.state, closed.text.as_str()), (State::Wrong, expected));

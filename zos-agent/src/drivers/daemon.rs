@@ -172,7 +172,7 @@ fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(rest.split(' ').nth(1)?.parse().ok()?)
 }
 
-/// Processes of the program whose last arguments these are, with a NUL between them.
+/// The host's processes of the program whose last arguments these are, with a NUL between them.
 pub fn processes(program: &str, arguments: &str) -> io::Result<Vec<Pid>> {
     let all = fs::read_dir("/proc")?.flatten();
     let all = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
@@ -184,4 +184,12 @@ fn runs(pid: Pid, program: &str, arguments: &str) -> bool {
     let line = String::from_utf8_lossy(&line);
     line.split('\0').next().is_some_and(|first| first.ends_with(program))
         && line.trim_end_matches('\0').ends_with(arguments)
+        && is_of_host(pid)
+}
+
+/// Whether its users are the host's. A program in a machine says of itself what it likes, but has users of its own.
+fn is_of_host(pid: Pid) -> bool {
+    let users = |process: &str| fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    let its = users(&pid.as_raw_nonzero().to_string());
+    its.is_some() && its == users("self")
 }

@@ -6,7 +6,7 @@ use super::{
     daemon::{Daemon, processes},
     leftovers::{self, Leftovers},
     machine::CTR,
-    pool::{Pool, entries, run_folder},
+    pool::{LAYERS, Pool, SUBVOLUMES, entries, run_folder},
     runtime,
     tools::Tool,
 };
@@ -144,7 +144,7 @@ impl OwnEngine {
         daemon(&DOCKERD, "--config-file", self.dockerd_config(), content.to_string(), GROUP)
     }
 
-    /// It is there from the engine's first start since the machine's.
+    /// It is there from the engine's first start since the host's.
     fn dockerd_config(&self) -> PathBuf {
         self.run.join("dockerd.json")
     }
@@ -175,9 +175,9 @@ impl OwnEngine {
         Ok(())
     }
 
-    /// Removes what a power cut may have left. Nothing of the engine may have run since the machine's start.
+    /// Removes what a power cut may have left. Nothing of the engine may have run since the host's start.
     async fn remove_leftovers(&self) -> Result<()> {
-        for data in entries(&self.pool.engine().join("docker"))? {
+        for data in self.pool.engine_data()? {
             let Leftovers { entries, subvolumes } = leftovers::find(&data)?;
             let count = entries.len() + subvolumes.len();
             if count > 0 {
@@ -199,11 +199,9 @@ impl OwnEngine {
     /// Removes roots of machines that the engine doesn't have: it was killed while it created or removed them. It must
     /// not run.
     async fn remove_roots_without_machine(&self) -> Result<()> {
-        let docker = self.pool.engine().join("docker");
-        // It has a folder for each range of users that machines' ones are mapped to.
-        for data in entries(&docker)? {
-            let subvolumes = data.join("btrfs/subvolumes");
-            for root in entries(&data.join("image/btrfs/layerdb/mounts"))? {
+        for data in self.pool.engine_data()? {
+            let subvolumes = data.join(SUBVOLUMES);
+            for root in entries(&data.join(LAYERS).join("mounts"))? {
                 let machine = root.file_name().unwrap_or_default();
                 if data.join("containers").join(machine).exists() {
                     continue;
@@ -272,5 +270,32 @@ mod tests {
         assert!(other.try_wait().unwrap().is_none(), "another program was ended");
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_program_in_a_machine_is_no_daemon() {
+        let mine = format!("--config-file\0/run/{}/dockerd.json", std::process::id());
+        let start = |words: &[&str]| {
+            let mut command = std::process::Command::new(words[0]);
+            command.args(&words[1..]).args(mine.split('\0')).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let script = ["sh", "-c", "read line"];
+        // As a machine has it.
+        let mut inside = start(&[&["unshare", "--user"], &script[..]].concat());
+        let mut outside = start(&script);
+        let is_shell = |id: u32| {
+            fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with("sh\0"))
+        };
+        let begun = Instant::now();
+        while ![inside.id(), outside.id()].into_iter().all(is_shell) {
+            assert!(begun.elapsed() < STOP_TIMEOUT, "they don't start");
+        }
+        let found = processes("sh", &mine).unwrap();
+        for child in [&mut inside, &mut outside] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let found: Vec<u32> = found.iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        assert_eq!(found, [outside.id()]);
     }
 }

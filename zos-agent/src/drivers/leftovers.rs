@@ -4,8 +4,8 @@
 //! whose files never reached the disk. The layers of a machine are whole: its root is a snapshot, before which the
 //! kernel writes them.
 
-use super::pool::entries;
-use anyhow::{Context, Result};
+use super::pool::{LAYERS, SUBVOLUMES, entries};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -15,7 +15,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYERS: &str = "image/btrfs/layerdb";
 const IMAGES: &str = "image/btrfs/imagedb";
 const DIGESTS: &str = "sha256";
 
@@ -24,7 +23,7 @@ const DIGESTS: &str = "sha256";
 pub struct Leftovers {
     /// Files and folders, which are removed in this order, and before the subvolumes.
     pub entries: Vec<PathBuf>,
-    /// Subvolumes.
+    /// Those of layers and of machines' roots.
     pub subvolumes: Vec<PathBuf>,
 }
 
@@ -56,19 +55,27 @@ struct Used {
 /// all machines must have ended.
 ///
 /// # Errors
-/// If the folder can't be read.
+/// If the folder can't be read, or is one of an engine whose files have another form.
 pub fn find(data: &Path) -> Result<Leftovers> {
     let mut found = Leftovers::default();
-    let mut broken = BTreeSet::new();
+    let mut volumes = BTreeSet::new();
     for volume in entries(&data.join("volumes"))?.into_iter().filter(|path| path.is_dir()) {
-        if !is_volume(&volume)? {
-            broken.insert(name(&volume));
+        if is_volume(&volume)? {
+            volumes.insert(name(&volume));
+        } else {
             found.entries.push(volume);
         }
     }
     let mut used = Used::default();
-    for machine in entries(&data.join("containers"))? {
-        if !used.add(data, &machine, &broken)? {
+    let (machines, mounts) = (entries(&data.join("containers"))?, data.join(LAYERS).join("mounts"));
+    // What isn't understood isn't broken: all machines would be removed.
+    ensure!(
+        machines.is_empty() || mounts.is_dir(),
+        "machines have no layers: there is no {}",
+        mounts.display()
+    );
+    for machine in machines {
+        if !used.add(data, &machine, &volumes)? {
             found.entries.push(machine);
         }
     }
@@ -77,26 +84,28 @@ pub fn find(data: &Path) -> Result<Leftovers> {
     };
     let (layers, images) = (data.join(LAYERS), data.join(IMAGES));
     for (folder, used) in [
-        (layers.join("mounts"), &used.machines),
+        (mounts, &used.machines),
         (images.join("content").join(DIGESTS), &used.images),
         (images.join("metadata").join(DIGESTS), &used.images),
         (layers.join(DIGESTS), &used.layers),
     ] {
         found.entries.extend(unused(folder, used)?);
     }
-    found.subvolumes = unused(data.join("btrfs/subvolumes"), &used.subvolumes)?;
+    found.subvolumes = unused(data.join(SUBVOLUMES), &used.subvolumes)?;
     Ok(found)
 }
 
 impl Used {
-    /// Adds what the machine uses; `false` if the engine couldn't run it.
-    fn add(&mut self, data: &Path, machine: &Path, broken: &BTreeSet<String>) -> Result<bool> {
+    /// Adds what the machine uses; `false` if the engine couldn't run it, as without one of these volumes.
+    fn add(&mut self, data: &Path, machine: &Path, volumes: &BTreeSet<String>) -> Result<bool> {
         let id = name(machine);
-        let description = text(&machine.join("config.v2.json"))?.unwrap_or_default();
-        let Ok(Machine { image, mount_points }) = serde_json::from_str(&description) else {
-            return Ok(false);
-        };
-        let has_broken = mount_points.iter().flatten().any(|(_, mount)| broken.contains(&mount.name));
+        let file = machine.join("config.v2.json");
+        let description = text(&file)?.unwrap_or_default();
+        let Ok(description) = serde_json::from_str::<Value>(&description) else { return Ok(false) };
+        let Machine { image, mount_points } = serde_json::from_value::<Machine>(description)
+            .with_context(|| format!("can't understand {}", file.display()))?;
+        let mut mounted = mount_points.iter().flatten().map(|(_, mount)| &mount.name);
+        let lacks_volume = mounted.any(|volume| !volume.is_empty() && !volumes.contains(volume));
         let mount = data.join(LAYERS).join("mounts").join(&id);
         let (root, init) = (text(&mount.join("mount-id"))?, text(&mount.join("init-id"))?);
         let layers = layers(data, text(&mount.join("parent"))?)?;
@@ -104,7 +113,7 @@ impl Used {
             return Ok(false);
         };
         let is_empty = |text: &Option<String>| text.as_deref() == Some("");
-        if has_broken || is_empty(&init) || is_empty(&text(&machine.join("hostconfig.json"))?) {
+        if lacks_volume || is_empty(&init) || is_empty(&text(&machine.join("hostconfig.json"))?) {
             return Ok(false);
         }
         self.machines.insert(id);
@@ -248,6 +257,28 @@ mod tests {
             assert_eq!(left[..2], ["volumes/zos-v", "containers/c"], "{content:?}");
         }
         assert_eq!(left("volumes/other/opts.json", Some("")), ["volumes/other"]);
+    }
+
+    #[test]
+    fn a_machine_whose_volume_was_never_written_is_removed() {
+        let machine = r#"{"Image":"sha256:i","MountPoints":{"/d":{"Name":"zos-w"}}}"#;
+        assert_eq!(left("containers/c/config.v2.json", Some(machine))[0], "containers/c");
+    }
+
+    #[test]
+    fn nothing_is_removed_of_an_engine_with_other_files() {
+        let files = MACHINE.map(|(path, text)| (path, text.as_bytes()));
+        let refused = |change: fn(&Path)| {
+            let root = system(&files);
+            change(root.path());
+            format!("{:#}", find(root.path()).unwrap_err())
+        };
+        let other = refused(|root| {
+            fs::write(root.join("containers/c/config.v2.json"), r#"{"ImageRef":"sha256:i"}"#).unwrap();
+        });
+        assert!(other.starts_with("can't understand") && other.contains("config.v2.json"), "{other}");
+        let moved = refused(|root| fs::rename(root.join("image/btrfs"), root.join("image/other")).unwrap());
+        assert!(moved.contains("there is no") && moved.contains("layerdb/mounts"), "{moved}");
     }
 
     #[test]

@@ -63,9 +63,12 @@ const ID_ATTRIBUTE: &str = "trusted.zos.id";
 const LIMITS_ATTRIBUTE: &str = "trusted.zos.limits";
 /// Extended attribute of a subvolume that no machine has used yet.
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
-/// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: what is
-/// exchanged is on one.
+/// Folder in an engine's data for new content of machines' roots. It is on the engine's mount, as the roots are: only
+/// within one mount are files exchanged.
 pub(super) const NEW_ROOTS: &str = "btrfs/new";
+/// Folders in an engine's data: the content of layers and machines' roots, and which layers there are.
+pub(super) const SUBVOLUMES: &str = "btrfs/subvolumes";
+pub(super) const LAYERS: &str = "image/btrfs/layerdb";
 /// Extended attribute of a subvolume whose content its owner has restored.
 const RESTORED_ATTRIBUTE: &str = "trusted.zos.restored";
 /// Images may use a tenth of the pool, but at least this much.
@@ -623,6 +626,14 @@ impl Pool {
         self.root.join("engine")
     }
 
+    /// The engine's data: a folder for each range of users that machines' ones are mapped to.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub(super) fn engine_data(&self) -> Result<Vec<PathBuf>> {
+        entries(&self.engine().join("docker"))
+    }
+
     /// Has the kernel count for quotas.
     async fn enable_quotas(&self) -> Result<()> {
         run(&BTRFS, &["quota", "enable", text(&self.root)?]).await?;
@@ -687,8 +698,8 @@ impl Pool {
     /// Folders that may be subvolumes with limits.
     fn limited(&self) -> Result<Vec<PathBuf>> {
         let mut limited = entries(&self.volumes())?;
-        for data in entries(&self.engine().join("docker"))? {
-            for folder in ["btrfs/subvolumes", "containers"] {
+        for data in self.engine_data()? {
+            for folder in [SUBVOLUMES, "containers"] {
                 limited.extend(entries(&data.join(folder))?);
             }
         }
@@ -856,6 +867,24 @@ impl Pool {
         run_to_its_end(&BTRFS, &words, "").await.map(drop)
     }
 
+    /// Waits until the kernel has dropped the deleted snapshots of a subvolume, if there are more than so many. It takes
+    /// half a minute: until then they keep what they hold, and what they share is counted for neither.
+    ///
+    /// # Errors
+    /// If a tool fails, or it takes too long.
+    pub(super) async fn drop_snapshots(&self, of: &Path, most: usize) -> Result<()> {
+        let (root, of) = (text(&self.root)?, text(of)?);
+        let about = run(&BTRFS, &["subvolume", "show", of]).await?;
+        let uuid = about.lines().find_map(|line| line.trim().strip_prefix("UUID:"));
+        let uuid = uuid.with_context(|| format!("btrfs tells no UUID of {of}"))?.trim();
+        let deleted = run(&BTRFS, &["subvolume", "list", "-d", "-q", root]).await?;
+        let ids = snapshots_in(&deleted, uuid);
+        if ids.len() <= most {
+            return Ok(());
+        }
+        run(&BTRFS, &[&["subvolume", "sync", root], &ids[..]].concat()).await.map(drop)
+    }
+
     /// Bytes that a subvolume shares with no other; the kernel counts with some seconds' delay.
     ///
     /// # Errors
@@ -870,7 +899,7 @@ impl Pool {
     /// If a tool fails.
     async fn clear_snapshots(&self) -> Result<()> {
         let mut left = entries(&self.snapshots())?;
-        for data in entries(&self.engine().join("docker"))? {
+        for data in self.engine_data()? {
             left.extend(entries(&data.join(NEW_ROOTS))?);
         }
         let mut cleared = Ok(());
@@ -880,12 +909,15 @@ impl Pool {
         cleared
     }
 
-    /// What [`Self::limit_snapshot`] has set of a snapshot; `None` if it hasn't.
+    /// What [`Self::limit_snapshot`] has set of a snapshot, and what that holds beyond what it shares; `None` if it
+    /// hasn't.
     ///
     /// # Errors
     /// If it can't be read.
-    pub(super) fn snapshot_limit(&self, path: &Path) -> Result<Option<u64>> {
-        Ok(limits(path)?.map(|limits| limits.exclusive))
+    pub(super) fn limited_snapshot(&self, path: &Path) -> Result<Option<Subvolume>> {
+        let Some(Limits { id, exclusive, .. }) = limits(path)? else { return Ok(None) };
+        let used = self.figure(&id, "exclusive").with_context(|| no_quota(path))?;
+        Ok(Some(Subvolume { limit: exclusive, used }))
     }
 
     /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
@@ -1036,6 +1068,16 @@ fn attribute(path: &Path, name: &str) -> Result<Option<String>> {
 
 async fn subvolume_id(path: &Path) -> Result<String> {
     Ok(run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?.trim().to_owned())
+}
+
+/// Ids of the snapshots of the subvolume with this UUID in a list of btrfs's.
+fn snapshots_in<'a>(list: &'a str, uuid: &str) -> Vec<&'a str> {
+    let of = |line: &'a str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let is_of = words.windows(2).any(|pair| pair == ["parent_uuid", uuid]);
+        words.get(1).copied().filter(|_| is_of)
+    };
+    list.lines().filter_map(of).collect()
 }
 
 /// Whether no machine has used the subvolume yet.
@@ -1295,6 +1337,15 @@ mod tests {
             let error = strange.parse::<PoolPlace>().unwrap_err();
             assert!(error.contains("/dev/sdb,/dev/sdc"), "{strange:?}: {error}");
         }
+    }
+
+    #[test]
+    fn snapshots_are_found_by_their_origin() {
+        let list = "ID 257 gen 7 top level 0 parent_uuid d5267afa path DELETED\n\
+                    ID 258 gen 7 top level 0 parent_uuid -        path DELETED\n\
+                    ID 301 gen 9 top level 0 parent_uuid d5267afa path DELETED\n";
+        assert_eq!(snapshots_in(list, "d5267afa"), ["257", "301"]);
+        assert!(snapshots_in(list, "7afa").is_empty() && snapshots_in("", "d5267afa").is_empty());
     }
 
     #[test]

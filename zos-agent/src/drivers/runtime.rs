@@ -2,8 +2,8 @@
 //! The engine's runtime: `runc`, after it was told to refuse btrfs's calls to machines.
 //!
 //! These need no right. With them a machine makes subvolumes that no quota counts and that its volume can't be deleted
-//! with, or shares what it wrote between two quotas. The engine's own list of calls allows them, and can't be changed
-//! in part; so it is changed in the description of each container.
+//! with, or shares what it wrote between two quotas, as a copy within the kernel does, too. The engine's own list of
+//! calls allows them, and can't be changed in part; so it is changed in the description of each container.
 
 use super::dockerd::RUNC;
 use anyhow::{Context, Result, bail};
@@ -20,6 +20,8 @@ use std::{
 /// Its name among the engine's runtimes.
 pub const NAME: &str = "zos";
 const CALL: &str = "ioctl";
+/// The copy within the kernel.
+const COPY: &str = "copy_file_range";
 /// The bits of a request that name its kind, and those of btrfs: reflinks have them, too (`linux/btrfs.h`,
 /// `linux/fs.h`).
 const KIND_BITS: std::ops::Range<u32> = 8..16;
@@ -28,6 +30,8 @@ const BTRFS: u64 = 0x9400;
 const REQUEST: u32 = 1;
 /// What a file system without these calls answers, after which programs copy.
 const ENOTTY: u32 = 25;
+/// What a kernel without a call answers, after which programs copy by themselves.
+const ENOSYS: u32 = 38;
 
 /// Options of the runtime.
 #[derive(Debug, Args)]
@@ -72,7 +76,7 @@ fn refuse_btrfs(rules: &mut Vec<Value>) {
     for rule in rules.iter_mut() {
         let is_allowed = rule["action"] == "SCMP_ACT_ALLOW";
         if let Some(names) = rule["names"].as_array_mut().filter(|_| is_allowed) {
-            names.retain(|name| name != CALL);
+            names.retain(|name| name != CALL && name != COPY);
         }
     }
     rules.retain(|rule| rule["names"].as_array().is_none_or(|names| !names.is_empty()));
@@ -88,6 +92,7 @@ fn refuse_btrfs(rules: &mut Vec<Value>) {
     let mut refused = with("SCMP_ACT_ERRNO", mask, BTRFS);
     refused["errnoRet"] = ENOTTY.into();
     rules.push(refused);
+    rules.push(json!({ "names": [COPY], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS }));
 }
 
 #[cfg(test)]
@@ -123,11 +128,15 @@ mod tests {
     #[test]
     fn btrfs_calls_are_refused_and_no_others() {
         let mut rules = vec![
-            json!({ "names": ["read", CALL, "write"], "action": "SCMP_ACT_ALLOW" }),
+            json!({ "names": ["read", CALL, COPY, "write"], "action": "SCMP_ACT_ALLOW" }),
             json!({ "names": [CALL], "action": "SCMP_ACT_ALLOW", "args": [] }),
         ];
         refuse_btrfs(&mut rules);
         assert_eq!(rules[0]["names"], json!(["read", "write"]));
+        let of_copies: Vec<_> =
+            rules.iter().filter(|rule| rule["names"].as_array().unwrap().contains(&COPY.into())).collect();
+        let refused = json!({ "names": [COPY], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS });
+        assert_eq!(of_copies, [&refused]);
         // Subvolumes, snapshots, their flags, reflinks.
         for request in [0x5000_940e, 0x5000_9418, 0x5000_9401, 0x4008_941a, 0x4004_9409, 0x4020_940d] {
             assert!(!allow(&rules, request), "{request:x}");

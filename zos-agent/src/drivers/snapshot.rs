@@ -5,7 +5,7 @@
 use super::{
     DriverError, ObservedVolume, WorkloadId,
     machine::Root,
-    pool::{CP, Pool, entries, is_restored, set_restored, set_used},
+    pool::{CP, Pool, Subvolume, entries, is_restored, set_restored, set_used},
     tools::run,
     volume::PoolVolumes,
 };
@@ -34,6 +34,9 @@ use tokio::{
 const FREE_BYTES: u64 = 64 * MIB;
 /// Paths that images of a machine have declared as `VOLUME`, at most.
 const MAX_IMAGE_VOLUMES: usize = 1_024;
+/// Snapshots of a volume that the kernel has yet to drop when another one is made, at most: each may hold what the volume
+/// has overwritten.
+const MAX_DROPPED: usize = 8;
 /// Limit for content to be kept: what its machine has written lately is written to the disk for it.
 const KEPT_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked at what is held.
@@ -109,11 +112,10 @@ impl PoolVolumes {
     pub async fn observe_root(&self, id: &WorkloadId, root: &Root) -> Result<ObservedVolume, DriverError> {
         let pool = self.machines_pool();
         pool.check().await?;
-        let limit = pool.snapshot_limit(&root.path)?;
-        let size = limit.with_context(|| format!("the machine {id} is still made"))?;
-        let used = pool.exclusive(&root.path).await?;
+        let found = pool.limited_snapshot(&root.path)?;
+        let Subvolume { limit, used } = found.with_context(|| format!("the machine {id} isn't whole yet"))?;
         let (id, restored) = (id.clone(), is_restored(&root.path));
-        Ok(ObservedVolume { id, size, used, disk: pool.disk(), restored })
+        Ok(ObservedVolume { id, size: limit, used, disk: pool.disk(), restored })
     }
 }
 
@@ -136,10 +138,18 @@ impl Beside {
         self.ensure_room()?;
         let beside = self.clone();
         let keep = async move {
+            // What a root shares with an earlier one isn't counted to it.
+            let most = if beside.image.is_some() { 0 } else { MAX_DROPPED };
+            beside.pool.drop_snapshots(&beside.disk, most).await?;
             if beside.image.is_some() {
                 // The kernel has counted what is on disk.
                 beside.flush().await?;
-                beside.kept.store(beside.used().await?, Relaxed);
+                let kept = beside.used().await?;
+                ensure!(
+                    kept <= beside.most(),
+                    "it holds more than its size: free some of it, or make it larger"
+                );
+                beside.kept.store(kept, Relaxed);
             }
             beside.pool.snapshot(&beside.disk, &beside.path).await
         };
@@ -194,10 +204,15 @@ impl Beside {
         };
         let held = beside.saturating_add(self.used().await?);
         ensure!(
-            held <= self.limit.saturating_add(FREE_BYTES),
+            held <= self.most(),
             "it changes too much meanwhile for its size: make it larger, or its machines quiet"
         );
         Ok(())
+    }
+
+    /// Bytes that the disk and this may hold together.
+    fn most(&self) -> u64 {
+        self.limit.saturating_add(FREE_BYTES)
     }
 
     fn ensure_room(&self) -> Result<()> {

@@ -74,14 +74,14 @@ pub struct PeerEndpoint {
 
 /// How the peer endpoint fares, as the agent tells those who can't ask it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
+pub struct EndpointCondition {
     /// Since when, in milliseconds since 1970.
     pub since_ms: u64,
     /// The addresses at which it listens, or why it isn't open.
     pub sockets: Result<Vec<SocketAddr>, String>,
 }
 
-impl Condition {
+impl EndpointCondition {
     /// The last one on this node, `None` where no endpoint was opened yet.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl PeerEndpoint {
         let mut changes = self.endpoint.changes();
         let mut was_open = true;
         loop {
-            let condition = Condition::of(&changes.borrow_and_update());
+            let condition = EndpointCondition::of(&changes.borrow_and_update());
             match &condition.sockets {
                 Ok(sockets) if !was_open => info!(?sockets, "the peer endpoint is open again"),
                 Ok(_) => {}
@@ -149,7 +149,8 @@ impl PeerEndpoint {
         dialled.with_context(at)?.with_context(at)
     }
 
-    /// Where it can be dialled, for the chain. Bridges of tenants are left out. While it isn't open, this is where it was.
+    /// Where it can be dialled, for the chain. Bridges of tenants are left out. While it isn't open, this is where it
+    /// was.
     pub fn addresses(&self) -> PeerAddresses {
         let mut last = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(endpoint) = self.endpoint.current() {
@@ -240,15 +241,15 @@ mod tests {
     async fn the_condition_of_an_endpoint_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        assert_eq!(Condition::last(&store).unwrap(), None);
+        assert_eq!(EndpointCondition::last(&store).unwrap(), None);
         let endpoint = endpoint(7).await;
         let sockets = endpoint.endpoint.current().unwrap().bound_sockets();
         let watching = tokio::spawn(endpoint.clone().watch(store.clone()));
-        let until = |is_it: fn(&Condition) -> bool| {
+        let until = |is_it: fn(&EndpointCondition) -> bool| {
             let store = store.clone();
             timeout(LIMIT, async move {
                 loop {
-                    match Condition::last(&store).unwrap().filter(is_it) {
+                    match EndpointCondition::last(&store).unwrap().filter(is_it) {
                         Some(condition) => break condition,
                         None => sleep(Duration::from_millis(10)).await,
                     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content of volumes and roots, to their owner and back. What it takes of the node is bounded: one stream of a contract at
-//! a time and few of all, each in a thread that comes last, and nothing stays after it.
+//! Content of volumes and roots, to their owner and back. What it takes of the node is bounded: one stream of a
+//! contract at a time and few of all, each in a thread that comes last, and nothing stays after it.
 
 use super::serve::{Reply, Sources, failed};
 use crate::{
@@ -195,7 +195,8 @@ impl Snapshots {
     }
 
     async fn send(&self, beside: &Beside, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
-        beside.keep().await.map_err(broken)?;
+        let not_kept = |why: Error| failed(FailedCode::Failed, &format!("it can't be kept: {why:#}"));
+        beside.keep().await.map_err(not_kept)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
         let batches = read(beside.path().to_owned(), ids, beside.image().cloned())?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees of files as they go over a stream (`docs/FORMATS.md` §8.1): read from a volume or a machine's root, and written
-//! to one.
+//! Trees of files as they go over a stream (`docs/FORMATS.md` §8.1): read from a volume or a machine's root, and
+//! written to one.
 
 mod read;
 mod write;

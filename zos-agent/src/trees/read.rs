@@ -42,8 +42,8 @@ pub struct Chunk {
     length: usize,
 }
 
-/// Reads all of a tree, or what differs from the image of which it is a snapshot; `pass` gets it piece by piece. What is
-/// neither file, folder, link nor pipe is left out: sockets and devices.
+/// Reads all of a tree, or what differs from the image of which it is a snapshot; `pass` gets it piece by piece.
+/// Sockets and devices are left out.
 ///
 /// # Errors
 /// If it can't be read, or `pass` fails.

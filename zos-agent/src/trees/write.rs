@@ -22,7 +22,7 @@ use std::{
     path::Path,
 };
 use tfgrid_client::snapshot::{
-    CHUNK_BYTES, ImageId, Item, Kind, Part, Position, Step, chunk_hash, parent_and_name,
+    CHUNK_BYTES, ImageId, Item, Kind, Part, Position, Step, TreeError, chunk_hash, parent_and_name,
 };
 
 /// Writes the tree that `next` tells until its end, and sees that it is on disk. Where the folder has the files of an
@@ -207,12 +207,7 @@ impl Writer {
             (was, is) if was == is => Ok(()),
             (_, None) => bail!("it is the root of a machine, not the content of a volume"),
             (None, _) => bail!("it is the content of a volume, not the root of a machine"),
-            (Some(was), Some(is)) => bail!(
-                "it is the root of a machine with another image, sha256:{}, and this one has sha256:{}: deploy the image \
-                 that it had, by its digest",
-                hex::encode(was),
-                hex::encode(is)
-            ),
+            (Some(had), Some(has)) => bail!(TreeError::OtherImage { had, has }),
         }
     }
 

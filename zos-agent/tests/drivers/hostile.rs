@@ -187,41 +187,6 @@ async fn limits_of_the_kernel_are_used_up_by_nobody() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
-async fn what_two_machines_share_counts_for_both() {
-    const PIECE_MIB: u64 = 4;
-    let hostile = Hostile::new().await;
-    let host = &hostile.host;
-    let shared = volume(contract(), 2 * PIECE_MIB);
-    host.volumes.ensure(&shared).await.unwrap();
-    let folder = host.volumes.folder(&shared.id).await.unwrap();
-    let mut machines = Vec::new();
-    for _ in 0..2 {
-        let mut machine = host.prepared(&hostile.registry.image, &["/bin/sleep", "1000"]).await;
-        // A part of it is for what the image declares as a volume.
-        machine.container.rootfs = 16 * PIECE_MIB * MIB;
-        host.run(&machine, &[bind(folder.clone())]).await.unwrap();
-        host.until(&machine.id, is_running).await;
-        machines.push(machine);
-    }
-    let mut pieces = 0;
-    let shares = |index: u64| {
-        let piece = format!("dd if=/dev/urandom of=/data/x bs=1M count={PIECE_MIB} && sync");
-        host.exec(&machines[0], &piece).unwrap();
-        let copied = machines
-            .iter()
-            .all(|machine| host.exec(machine, &format!("hostile /data/x /copy{index} && sync")).is_ok());
-        host.exec(&machines[0], "rm /data/x && sync").unwrap();
-        copied
-    };
-    while pieces < 16 && shares(pieces) {
-        pieces += 1;
-    }
-    assert!((1..=4).contains(&pieces), "each root holds {pieces} pieces of {PIECE_MIB} MiB");
-    hostile.others_go_on().await;
-}
-
-#[tokio::test]
-#[ignore = "needs a node: run by `make test`"]
 async fn calls_that_harm_are_refused() {
     let hostile = Hostile::new().await;
     let machine = hostile.machine().await;

@@ -3,6 +3,7 @@
 //! state, and nothing is left over.
 
 use super::*;
+use std::os::unix::process::CommandExt;
 
 /// Steps of a machine's life, in order.
 #[derive(Clone, Copy, Debug)]
@@ -237,4 +238,35 @@ async fn an_engine_that_dies_by_a_power_cut_starts_again() {
     }
     host.until(&machine.id, is_running).await;
     host.destroy(machine.id.contract).await;
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_starts_beside_its_namesake() {
+    let mut host = Host::new().await;
+    host.tasks[0].abort();
+    host.kill_engine("dockerd", "dockerd.json");
+    let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
+    // As a program in a machine may be, with a user of a machine.
+    let mut namesake = Command::new("sh")
+        .arg0("dockerd")
+        .args(["-c", "trap '' TERM; echo; read line", "--config-file"])
+        .arg(socket.with_file_name("dockerd.json"))
+        .uid(100_000)
+        .gid(100_000)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    namesake.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    host.restart_keeper();
+    let begun = Instant::now();
+    while host.new_agent().ready().await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "the engine doesn't start");
+        sleep(LIMIT / 300).await;
+    }
+    assert!(namesake.try_wait().unwrap().is_none(), "it was ended");
+    drop(namesake.stdin.take());
+    namesake.wait().unwrap();
 }

@@ -368,6 +368,27 @@ async fn a_root_of_another_image_and_hostile_ones_are_refused() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_root_beyond_its_size_is_not_kept() {
+    let desk = Desk::open().await;
+    let (owner, id) = (desk.caller(&desk.owner).await, &desk.machine.id);
+    let root = desk.host.machines.root(id).await.unwrap().unwrap().path;
+    let limit = |mib: u64| desk.host.pool.limit_snapshot(&root, mib * MIB);
+    limit(256).await.unwrap();
+    fs::write(root.join("much"), vec![0; 128 * MIB as usize]).unwrap();
+    taken_of(&owner, id.contract, &id.name, &BTreeSet::new(), || {}).await;
+    limit(16).await.unwrap();
+    // The kernel counts what it shares with the first one for neither, until that is dropped.
+    let mut call = owner.ask(id.contract, Ask::Snapshot { workload: id.name.clone() }).await.unwrap();
+    match call.ready().await.unwrap_err() {
+        PeerError::Failed(failed) => assert!(failed.message.contains("more than its size"), "{failed}"),
+        other => panic!("{other}"),
+    }
+    until_clean(&desk, id.contract).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_change_of_one_in_a_hundred_moves_little() {
     let desk = Desk::open().await;
     let contract = desk.machine.id.contract;

@@ -4,7 +4,7 @@
 use crate::drivers::{
     AddressSpec, Process, WorkloadId,
     firewall::ROUTER,
-    network::{NSENTER, batch},
+    network::{NSENTER, batch, within},
     tools::{Tool, run, run_with_input},
     uplink::{IP, read_ip},
 };
@@ -13,9 +13,10 @@ use serde::Deserialize;
 use std::{
     fmt, fs,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use tfgrid_primitives::net::is_public;
+use tokio::task::spawn_blocking;
 
 pub(crate) const TC: Tool = Tool { program: "tc", package: "iproute2" };
 /// Prefix of the names of links on the host.
@@ -124,8 +125,11 @@ pub async fn connect(
             outer.insert(0, format!("addr add {ROUTER}/32 dev {name}"));
             outer.push(format!("route add {ip}/32 dev {name}"));
         } else {
-            let on = format!("echo 0 > /proc/sys/net/ipv6/conf/{INSIDE}/disable_ipv6");
-            run(&NSENTER, &[&enter, "sh", "-c", &on]).await?;
+            let on = format!("/proc/sys/net/ipv6/conf/{INSIDE}/disable_ipv6");
+            let inside = PathBuf::from(&namespace);
+            spawn_blocking(move || within(&inside, move || fs::write(on, "0")))
+                .await?
+                .with_context(|| format!("can't switch IPv6 on in {machine}"))?;
             let here = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
             fs::write(&here, "0").with_context(|| format!("can't write {here}"))?;
             inner.push(format!("addr add {ip}/128 dev {INSIDE} nodad"));

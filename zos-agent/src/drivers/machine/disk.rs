@@ -6,7 +6,7 @@ use super::{Connection, DockerMachines, names};
 use crate::{
     drivers::{
         Bind, DriverError, MachineSpec, WorkloadId, io_error,
-        pool::{CP, NEW_ROOTS, is_fresh, set_used},
+        pool::{CP, LAYERS, NEW_ROOTS, SUBVOLUMES, is_fresh, set_used},
         tools::run,
     },
     trees::Image,
@@ -231,7 +231,7 @@ fn layer(
     let id = container.id.as_deref().unwrap_or_default();
     let file = layers(connection, id).join(file);
     let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
-    Ok(connection.root.join("btrfs/subvolumes").join(name.trim()))
+    Ok(connection.root.join(SUBVOLUMES).join(name.trim()))
 }
 
 /// The hash in the engine's name of an image, `sha256:…`.
@@ -241,7 +241,7 @@ fn image_id(text: &str) -> Option<ImageId> {
 
 /// The folder in which the engine keeps of which layers a machine's root is.
 fn layers(connection: &Connection, id: &str) -> PathBuf {
-    connection.root.join("image/btrfs/layerdb/mounts").join(id)
+    connection.root.join(LAYERS).join("mounts").join(id)
 }
 
 /// Writes the files in a folder to the disk. The engine leaves them to the kernel, which takes half a minute.

@@ -11,7 +11,7 @@ mod resolver;
 mod table;
 mod wireguard;
 
-pub(crate) use namespace::{NSENTER, batch, path};
+pub(crate) use namespace::{NSENTER, batch, path, within};
 pub use namespace::{bind_udp, connect};
 pub use resolver::{ResolveArgs, resolve};
 pub use table::{Elsewhere, Names};

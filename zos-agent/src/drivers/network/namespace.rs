@@ -41,10 +41,11 @@ const NSFS_MAGIC: FsWord = 0x6e73_6673;
 pub(crate) const LINK_PREFIX: &str = "zb-";
 /// Name of the link to the host in a namespace.
 const UPLINK: &str = "uplink";
-/// Peers have addresses of a bridge's range without being there: the router answers for them. Where a module of the kernel
-/// is loaded with which the rules see frames, a machine's packets would pass them twice.
-const SETTINGS: &str = "set -e; cd /proc/sys/net; echo 1 > ipv4/ip_forward; echo 1 > ipv4/conf/all/proxy_arp
-    for tables in bridge/bridge-nf-call-*; do [ ! -e $tables ] || echo 0 > $tables; done";
+/// Settings of the kernel. Peers have addresses of a bridge's range without being there: the router answers for them.
+const SWITCHED_ON: [&str; 2] = ["ipv4/ip_forward", "ipv4/conf/all/proxy_arp"];
+/// Where a module of the kernel is loaded with which the rules see frames, a machine's packets would pass them twice.
+const SWITCHED_OFF: [&str; 3] =
+    ["bridge/bridge-nf-call-arptables", "bridge/bridge-nf-call-ip6tables", "bridge/bridge-nf-call-iptables"];
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
 /// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
@@ -376,8 +377,7 @@ impl Namespace {
         run_with_input(&NSENTER, &[&self.enter(), NFT.program, "-f", "-"], &rules)
             .await
             .context("can't set the rules of a private network")?;
-        run(&NSENTER, &[&*self.enter(), "sh", "-c", SETTINGS]).await?;
-        Ok(())
+        self.ask(switch).await.context("can't set up a private network")
     }
 
     /// Counts from now on what these contracts have of its traffic.
@@ -437,6 +437,18 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// Makes the settings in this thread's network namespace. No shell does it: the boot image has none.
+fn switch() -> io::Result<()> {
+    let file = |name: &str| Path::new("/proc/sys/net").join(name);
+    for name in SWITCHED_ON {
+        fs::write(file(name), "1")?;
+    }
+    for file in SWITCHED_OFF.map(file).iter().filter(|file| file.exists()) {
+        fs::write(file, "0")?;
+    }
+    Ok(())
 }
 
 /// The rules that count for these contracts.

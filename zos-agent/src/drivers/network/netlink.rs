@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks the kernel itself what a network namespace has. A node has hundreds of them, and a program for each takes longer
-//! than all answers.
+//! Asks the kernel itself what a network namespace has. A node has hundreds of them, and a program for each takes
+//! longer than all answers.
 
 use super::namespace::Link;
 use ipnet::Ipv4Net;
@@ -22,6 +22,10 @@ const RULES_HEADER: usize = 4;
 /// Flags of a request, and of one for all there are.
 const REQUEST: u16 = 1;
 const DUMP: u16 = 0x300;
+/// Flag of an answer: something was changed while it was made, so that there may be more than it has.
+const INTERRUPTED: u16 = 0x10;
+/// How often a request is made until nothing was changed meanwhile.
+const TRIES: u32 = 20;
 /// Kinds of messages.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -44,7 +48,7 @@ const OBJECT_KIND: u16 = 3;
 const OBJECT_DATA: u16 = 4;
 const COUNTER: [u8; 4] = 1u32.to_be_bytes();
 const COUNTER_BYTES: u16 = 1;
-/// Those of a link without its statistics.
+/// The attribute of a request for links without their statistics.
 const NO_STATISTICS: [u8; 8] = [8, 0, 29, 0, 8, 0, 0, 0];
 const FLAG_UP: u32 = 1;
 const AF_INET: u8 = 2;
@@ -160,6 +164,21 @@ fn damaged(what: &str) -> io::Error {
 
 /// The messages of the answer to a request.
 fn ask(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+    until_whole(|| ask_once(protocol, kind, flags, body))
+}
+
+/// An answer that nothing has interrupted. What it lacked would look as if it weren't there.
+fn until_whole<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match ask() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+    ask()
+}
+
+fn ask_once(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
     let socket = Socket::new(protocol)?;
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
     let (sequence, sender) = ([1u8, 0, 0, 0], [0u8; 4]);
@@ -183,10 +202,15 @@ fn take(mut answer: &[u8], messages: &mut Vec<Message>) -> io::Result<bool> {
         let (length, kind) = long(answer, 0).zip(number(answer, 4)).ok_or_else(|| damaged("its header"))?;
         let length = length as usize;
         let body = answer.get(HEADER..length).ok_or_else(|| damaged("its length"))?;
+        if number(answer, 6).unwrap_or_default() & INTERRUPTED != 0 {
+            return Err(io::Error::new(ErrorKind::Interrupted, "what the kernel tells changes meanwhile"));
+        }
         match kind {
-            DONE => return Ok(true),
-            ERROR => {
+            DONE | ERROR => {
                 let code = long(body, 0).unwrap_or_default().wrapping_neg();
+                if kind == DONE && code == 0 {
+                    return Ok(true);
+                }
                 return Err(io::Error::from_raw_os_error(code.cast_signed()));
             }
             kind => messages.push(Message { kind, body: body.to_vec() }),
@@ -240,6 +264,35 @@ mod tests {
         for length in 1..message.len() {
             assert!(take(&message[..length], &mut messages).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn what_changes_meanwhile_is_asked_for_again() {
+        let interrupted =
+            [&20u32.to_ne_bytes()[..], &DONE.to_ne_bytes(), &0x12u16.to_ne_bytes(), &[0; 12]].concat();
+        let answer = || take(&interrupted, &mut Vec::new());
+        assert_eq!(answer().unwrap_err().kind(), ErrorKind::Interrupted);
+        let mut asked = 0;
+        let mut until = |tries| {
+            asked = 0;
+            until_whole(|| {
+                asked += 1;
+                if asked < tries { answer() } else { Ok(true) }
+            })
+        };
+        assert!(until(TRIES).unwrap());
+        assert!(until(TRIES + 1).is_err());
+        assert_eq!(asked, TRIES);
+    }
+
+    #[test]
+    fn a_list_that_ends_early_is_an_error() {
+        let done = |code: i32| {
+            [&20u32.to_ne_bytes()[..], &DONE.to_ne_bytes(), &[0; 10], &code.to_ne_bytes()].concat()
+        };
+        assert!(take(&done(0), &mut Vec::new()).unwrap());
+        let early = take(&done(-12), &mut Vec::new()).unwrap_err();
+        assert_eq!(early.raw_os_error(), Some(12));
     }
 
     #[test]
