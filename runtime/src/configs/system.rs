@@ -18,7 +18,7 @@ use sp_runtime::Perbill;
 use tfgrid_primitives::weights::DbWeight;
 
 /// The most of a block that people's calls take. What reports have reserved goes on beside it.
-const NORMAL_RATIO: Perbill = Perbill::from_percent(85);
+const NORMAL_RATIO: Perbill = Perbill::from_percent(88);
 /// What each kind of calls finds free, whatever else a block holds: free reports can't shut out governance, nor the
 /// turn of a session the reports, nor people's calls the reports.
 const RESERVED_RATIO: Perbill = Perbill::from_percent(25);
