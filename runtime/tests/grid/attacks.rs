@@ -193,7 +193,7 @@ mod flood {
             |weight: frame_support::weights::Weight| weight.ref_time() * 100 / limits.max_block.ref_time();
         let (normal, operational) =
             (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
-        assert_eq!((normal.reserved.map(part), normal.max_total.map(part)), (Some(25), Some(85)));
+        assert_eq!((normal.reserved.map(part), normal.max_total.map(part)), (Some(25), Some(88)));
         assert_eq!((operational.reserved.map(part), operational.max_total.map(part)), (Some(25), Some(60)));
     }
 
