@@ -159,7 +159,8 @@ said() { grep -aq "$1" "$work/serial.log"; }
 "$programs/tfgrid-node" export-chain-spec --chain dev 2>/dev/null |
     jq '.genesis.runtimeGenesis.patch.initialIntervals.longOfflineMs = 86400000' >"$work/spec.json"
 start chain "$programs/tfgrid-node" --chain "$work/spec.json" --alice --unsafe-force-node-key-generation \
-    --no-prometheus --no-telemetry --base-path "$work/chain" --rpc-port $chain --listen-addr /ip4/127.0.0.1/tcp/0
+    --no-prometheus --no-telemetry --base-path "$work/chain" --rpc-port $chain --rpc-cors all \
+    --listen-addr /ip4/127.0.0.1/tcp/0
 printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: "%s"}}\nhttp: {addr: "127.0.0.1:%d"}\n' \
     "$work/registry" $registry >"$work/registry.yml"
 start registry docker-registry serve "$work/registry.yml"
