@@ -49,7 +49,9 @@ impl Footprint {
             }
         }
         let devices = output("loop device", "losetup", &["-l", "-n", "-O", "NAME,BACK-FILE"])?;
-        lines.extend(devices.into_iter().filter(|device| device.contains(&format!("/{prefix}"))));
+        let devices = devices.into_iter().filter(|device| device.contains(&format!("/{prefix}")));
+        // The columns are as wide as the longest name.
+        lines.extend(devices.map(|device| device.split_whitespace().collect::<Vec<_>>().join(" ")));
         for interface in fs::read_dir("/sys/class/net")? {
             let name = interface?.file_name().to_string_lossy().into_owned();
             // A container's own, which is listed below; or of one whose engine was killed as it made it: nobody can
