@@ -3,7 +3,6 @@
 //! state, and nothing is left over.
 
 use super::*;
-use std::os::unix::process::CommandExt;
 
 /// Steps of a machine's life, in order.
 #[derive(Clone, Copy, Debug)]
@@ -248,13 +247,11 @@ async fn an_engine_that_dies_starts_beside_its_namesake() {
     host.tasks[0].abort();
     host.kill_engine("dockerd", "dockerd.json");
     let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
-    // As a program in a machine may be, with a user of a machine.
-    let mut namesake = Command::new("sh")
-        .arg0("dockerd")
-        .args(["-c", "trap '' TERM; echo; read line", "--config-file"])
+    // As a program in a machine may be, whose users aren't the host's.
+    let script = "exec -a dockerd sh -c 'trap \"\" TERM; echo; read line' --config-file \"$0\"";
+    let mut namesake = Command::new("unshare")
+        .args(["--user", "bash", "-c", script])
         .arg(socket.with_file_name("dockerd.json"))
-        .uid(100_000)
-        .gid(100_000)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
