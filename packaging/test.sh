@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs the packages in a Debian of their own, boots it in a container with a network of its own, and does there what
-# docs/OPERATORS.md tells: a chain, and a farmer's node on a blank disk, on which a user deploys the example of a web
-# gateway, with a computer that joins its network. Needs root, and a mirror of Debian that apt-get reaches.
+# docs/OPERATORS.md tells: a development grid, a chain, and a farmer's node on a blank disk, on which a user deploys the
+# example of a web gateway, with a computer that joins its network. Needs root, and a mirror of Debian that apt-get
+# reaches.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,7 +23,7 @@ die() {
     say "$@"
     if [[ -n $machine ]]; then
         cat "$work/console" >&2
-        inside journalctl --boot --no-pager --lines=20 --unit=tfgrid-node >&2 || true
+        inside journalctl --boot --no-pager --lines=20 --unit=grid --unit=tfgrid-node >&2 || true
         inside journalctl --boot --no-pager --lines=40 --unit=zos-agent >&2 || true
     fi
     exit 1
@@ -141,6 +142,20 @@ for limit_of in tfgrid-node:30 zos-agent:75; do
         "/usr/lib/systemd/system/${limit_of%:*}.service" >"$work/security" ||
         { cat "$work/security" >&2; die "${limit_of%:*}.service is more exposed than $limit_of"; }
 done
+
+# Its nodes have pools in files, and a container has no loop devices of itself.
+for number in {0..31}; do
+    inside mknod "/dev/loop$number" b 7 "$number" 2>/dev/null || true
+done
+inside mknod /dev/loop-control c 10 237
+inside systemd-run --quiet --unit=grid --setenv=TMPDIR=/var/tmp tfgrid-dev
+has_grid() { inside journalctl --boot --no-pager --unit=grid | grep --quiet "Ctrl-C ends the grid"; }
+wait_for "tfgrid-dev has a grid" has_grid
+says 'online' threebot --key //Alice node list
+says 'TF Grid Explorer' curl -sS -m 5 http://127.0.0.1:9940/
+inside systemctl kill --kill-whom=main --signal=INT grid
+has_no_grid() { ! inside systemctl is-active grid && ! inside pgrep --full /run/zos; }
+wait_for "Ctrl-C has ended it" has_no_grid
 
 inside systemctl start tfgrid-node 2>/dev/null || true
 ! inside systemctl is-active --quiet tfgrid-node || die "tfgrid-node.service starts without options"
