@@ -143,13 +143,13 @@ for limit_of in tfgrid-node:30 zos-agent:75; do
         { cat "$work/security" >&2; die "${limit_of%:*}.service is more exposed than $limit_of"; }
 done
 
-# Its nodes have pools in files, and a container has no loop devices of itself.
+# A development grid has its pools in files, and a container has no loop devices of itself.
 for number in {0..31}; do
     inside mknod "/dev/loop$number" b 7 "$number" 2>/dev/null || true
 done
 inside mknod /dev/loop-control c 10 237
 inside systemd-run --quiet --unit=grid --setenv=TMPDIR=/var/tmp tfgrid-dev
-has_grid() { inside journalctl --boot --no-pager --unit=grid | grep --quiet "Ctrl-C ends the grid"; }
+has_grid() { inside journalctl --boot --no-pager --unit=grid | grep "Ctrl-C ends the grid"; }
 wait_for "tfgrid-dev has a grid" has_grid
 says 'online' threebot --key //Alice node list
 says 'TF Grid Explorer' curl -sS -m 5 http://127.0.0.1:9940/
