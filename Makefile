@@ -279,8 +279,8 @@ wrk:
 
 .PHONY: package-tools
 package-tools:
-	@(for tool in dpkg-shlibdeps help2man mmdebstrap; do command -v $$tool || exit; done) >/dev/null || \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap >/dev/null
+	@(for tool in dpkg-shlibdeps help2man mmdebstrap systemd-nspawn; do command -v $$tool || exit; done) >/dev/null || \
+		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap systemd-container >/dev/null
 
 .PHONY: chromium
 chromium:

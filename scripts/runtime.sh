@@ -19,6 +19,7 @@ readonly built=target/release/wbuild/tfgrid-runtime/tfgrid_runtime.compact.compr
 die() { echo "runtime: $*" >&2; exit 1; }
 
 hashes() {
+    [[ -f $1 ]] || die "$1 is missing: run make runtime"
     python3 - "$1" <<'PYTHON'
 import hashlib, sys
 

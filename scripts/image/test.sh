@@ -79,31 +79,14 @@ wait_for() { # SECONDS WHAT COMMAND…
 
 threebot() { "$programs/threebot" "$@"; }
 
-# The page of a web server, as an image of one layer in a registry.
+# The page of a web server, as an image in a registry.
 push_image() {
-    local root=$work/page digests=() file
+    local root=$work/page
     mkdir -p "$root/bin" "$root/www"
     cp /bin/busybox "$root/bin/busybox"
     ln -s busybox "$root/bin/httpd"
     echo "hello from an image" >"$root/www/index.html"
-    tar --owner=0 --group=0 --mtime=@0 -C "$root" -cf "$work/layer" .
-    jq -nc --arg layer "sha256:$(sha256sum <"$work/layer" | cut -d' ' -f1)" '{
-        architecture: "amd64", os: "linux", config: { Cmd: ["/bin/httpd", "-f", "-p", "80", "-h", "/www"] },
-        rootfs: { type: "layers", diff_ids: [$layer] } }' >"$work/config"
-    for file in layer config; do
-        digests+=("sha256:$(sha256sum <"$work/$file" | cut -d' ' -f1)")
-        place=$(curl -fsS -X POST -o /dev/null -w '%header{location}' "http://127.0.0.1:$registry/v2/library/page/blobs/uploads/")
-        curl -fsS -X PUT -H 'Content-Type: application/octet-stream' --data-binary @"$work/$file" \
-            "$place&digest=${digests[-1]}"
-    done
-    jq -nc --arg layer "${digests[0]}" --arg config "${digests[1]}" --argjson size "$(stat -c %s "$work/layer")" \
-        --argjson of "$(stat -c %s "$work/config")" '{
-        schemaVersion: 2, mediaType: "application/vnd.docker.distribution.manifest.v2+json",
-        config: { mediaType: "application/vnd.docker.container.image.v1+json", digest: $config, size: $of },
-        layers: [{ mediaType: "application/vnd.docker.image.rootfs.diff.tar", digest: $layer, size: $size }] }' >"$work/manifest"
-    curl -fsS -X PUT -H 'Content-Type: application/vnd.docker.distribution.manifest.v2+json' \
-        --data-binary @"$work/manifest" "http://127.0.0.1:$registry/v2/library/page/manifests/1"
-    echo "docker.io/library/page@sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1)"
+    "$here/../push-image.sh" "http://127.0.0.1:$registry" library/page 1 "$root" /bin/httpd -f -p 80 -h /www
 }
 
 # An image that the firmware of the emulation takes.
