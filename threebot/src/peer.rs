@@ -174,7 +174,7 @@ pub async fn ready(
     if !is_mine {
         return Ok(None);
     }
-    let Connected { peer, mut status, .. } = connect_for(contract, &device, node, &address, true).await?;
+    let Connected { peer, mut status, .. } = connect_for(contract, &device, node, &address, json).await?;
     let mut told = None;
     while !status.ready {
         if let Some(trouble) = status.trouble.filter(|trouble| told.as_ref() != Some(trouble)) {

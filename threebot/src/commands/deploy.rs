@@ -342,6 +342,8 @@ impl Deploy {
         let included = session.submit_after(deposit, "deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
         let late = format!("contract {contract} isn't deployed yet; it stays open");
+        // Whoever interrupts the wait has to know what to look at.
+        note(&format!("contract {contract} is open: waiting until it runs on node {node}"), global.json);
         let mut told = None;
         let runs = async {
             told = self.until_it_runs(&session, node, contract, global.json).await?;

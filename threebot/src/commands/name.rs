@@ -79,7 +79,10 @@ async fn release(session: &Session, name: &str, consent: &Consent) -> Result<Ans
     let contract =
         at.contract_of_name(name).await?.with_context(|| format!("nobody has the name {name:?}"))?;
     own_record(&at, session.twin(&at).await?, contract).await?;
-    consent.ask(session, &format!("the name {name:?} is yours no more: others can take it"))?;
+    consent.ask(
+        session,
+        &format!("give the name {name:?} back: others can take it, and sites of that name end"),
+    )?;
     let call = api::transactions().utility().batch_all(vec![cancelling(contract)]);
     session.submit("name release", &call).await?;
     contract::answer(session, contract, None).await
