@@ -4,8 +4,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::{env, fs, os::unix::fs::PermissionsExt, time::Instant};
-use tfgrid_tests::{Grid, MIB, Options, Steps, asks_for_help, on_a_grid, text};
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
+use tfgrid_tests::{Grid, MIB, Options, Steps, asks_for_help, on_a_grid, text, wait_for};
 
 const HELP: &str = "\
 Measures snapshots of a volume on a grid of its own, beside a plain copy of what
@@ -19,6 +23,7 @@ Usage: bench-snapshot [MIB]
 const PAGE_BYTES: u64 = 8 * 1024;
 /// Of so many pages, one changes.
 const ONE_IN: u64 = 100;
+const START_LIMIT: Duration = Duration::from_secs(60);
 const IDENTITY: &str = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG";
 
 fn main() -> Result<()> {
@@ -65,6 +70,7 @@ fn measure(grid: &Grid, mib: u64) -> Result<()> {
     let begun = Instant::now();
     user.threebot(&[&["restore", &second, name][..], &at].concat())?;
     let restored = rate(mib, begun);
+    wait_for("the machine to run again", START_LIMIT, || Ok(user_runs(grid, &second, "true").ok()))?;
     let file = grid.run().folder().join("db");
     let file = file.display().to_string();
     user.threebot(&["cp", &second, "m:/data/db", &file])?;
