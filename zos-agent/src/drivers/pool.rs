@@ -640,17 +640,15 @@ impl Pool {
         count_always(&self.qgroups())
     }
 
-    async fn enable_quotas_again(&self) -> Result<()> {
-        if self.qgroups().exists() { Ok(()) } else { self.enable_quotas().await }
-    }
-
     /// Puts limits back that the kernel has forgotten since quotas were switched off: the engine does that when it ends
     /// and no machine runs.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn restore_limits(&self) -> Result<()> {
-        self.enable_quotas_again().await?;
+        if !self.qgroups().exists() {
+            self.enable_quotas().await?;
+        }
         let mut lost = Vec::new();
         for path in self.limited()? {
             lost.extend(limits(&path)?.filter(|limits| !self.has(limits)).map(|limits| (path, limits)));
@@ -680,18 +678,14 @@ impl Pool {
     /// If the kernel refuses.
     pub async fn hold_limits(&self) -> Result<()> {
         // The kernel makes the folder anew when quotas are switched on.
-        let folder = || fs::metadata(self.qgroups()).ok().map(|folder| folder.ino());
+        let folder = fs::metadata(self.qgroups()).ok().map(|folder| folder.ino());
         let held = *self.limits_held.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_held =
-            held.is_some_and(|(at, of)| at.elapsed() < LOOK_AT_LIMITS_EVERY && folder() == Some(of));
-        if is_held {
+        if held.is_some_and(|(at, of)| at.elapsed() < LOOK_AT_LIMITS_EVERY && folder == Some(of)) {
             return Ok(());
         }
         let now = Instant::now();
-        self.enable_quotas_again().await?;
-        let before = folder();
         self.restore_limits().await?;
-        *self.limits_held.lock().unwrap_or_else(PoisonError::into_inner) = before.map(|folder| (now, folder));
+        *self.limits_held.lock().unwrap_or_else(PoisonError::into_inner) = folder.map(|folder| (now, folder));
         Ok(())
     }
 
