@@ -25,6 +25,8 @@ use tokio::{
 
 /// The time that a node has to be reached.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+/// Limit for a connection to end.
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 /// The time that a node has to begin an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes that are copied at a time in each direction of a forwarded port.
@@ -296,7 +298,8 @@ impl NodePeer {
     /// Says goodbye, so that the node needs no timeout.
     pub async fn close(self) {
         self.connection.close(0u32.into(), b"");
-        self.endpoint.close().await;
+        // What is said has left by then. A path that wasn't used, as that over a relay, would be waited for longer.
+        let _ = timeout(CLOSE_WITHIN, self.endpoint.close()).await;
     }
 }
 

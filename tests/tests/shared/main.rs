@@ -43,6 +43,7 @@ const MACHINES: &[Scenario] = &scenarios![
     sealed::output_is_sent_to_an_address_that_is_secret,
     peer::owners_see_enter_and_reach_their_machines,
     peer::the_sdk_example_reaches_a_machine,
+    peer::calls_one_after_another_are_answered,
     peer::a_relay_carries_what_no_packet_reaches,
     peer::a_stopped_machine_stays_stopped,
     peer::a_finished_job_runs_again_for_its_owner,

@@ -26,6 +26,8 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// What goes through programs and files.
 pub const TYPED: &str = "typed-6b1f0a93";
 pub const COPIED: &str = "copied-52c8e7d4";
+/// More than the handshakes that one caller may have at the same time.
+const CALLS: u32 = 40;
 /// A node forgets a key that is removed within this time.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -393,6 +395,23 @@ pub fn strangers_and_removed_devices_get_nothing(grid: &mut Grid) -> Result<()> 
 }
 
 /// As from behind a router that lets no packet in.
+/// A dial goes by the relay, too, and what it began there is left once the direct way is taken.
+pub fn calls_one_after_another_are_answered(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let contract: u64 = site.contract.parse()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (node, device) = (grid.peer_address().await?, grid.user.device_key()?);
+            for call in 1..=CALLS {
+                let peer = NodePeer::connect(&device, &node).await.with_context(|| format!("call {call}"))?;
+                ensure!(peer.status(contract).await?.ready, "the site isn't ready");
+                peer.close().await;
+            }
+            Ok(())
+        })
+    })
+}
+
 pub fn a_relay_carries_what_no_packet_reaches(grid: &mut Grid) -> Result<()> {
     with_site(grid, |grid, site| {
         let contract: u64 = site.contract.parse()?;

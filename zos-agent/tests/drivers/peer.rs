@@ -2,6 +2,7 @@
 //! The peer endpoint: owners with a machine, strangers, and callers that mean harm.
 
 use super::*;
+use futures::future::join_all;
 use iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
     endpoint::{Connection, ConnectionError, RecvStream, presets},
@@ -11,6 +12,7 @@ use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
+    iter::repeat_with,
     net::{Ipv4Addr, UdpSocket},
 };
 use tfgrid_client::peer::{
@@ -731,6 +733,20 @@ async fn a_reader_that_takes_nothing_costs_no_memory() {
     let line = timeout(LIMIT, unread.next()).await.unwrap().unwrap();
     assert_eq!(line, Some(Frame::Data(b"0123456789abcdef\n".to_vec())));
     drop(unread);
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn callers_beyond_the_places_wait_for_their_turn() {
+    let desk = Desk::open().await;
+    let strangers: Vec<_> = repeat_with(Device::generate).take(40).collect();
+    let answers = strangers.iter().map(|stranger| async {
+        NodePeer::connect(stranger, &desk.address).await?.stats(NEIGHBOURS_CONTRACT).await
+    });
+    for answer in join_all(answers).await {
+        assert!(matches!(answer, Err(PeerError::Unknown)), "a stranger gets {answer:?}");
+    }
     desk.close().await;
 }
 
