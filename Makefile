@@ -37,6 +37,9 @@ ifneq ($(shell id -u),0)
 AS_ROOT = sudo env "PATH=$$PATH"
 RUN_TESTS_AS_ROOT = export CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(AS_ROOT)";
 endif
+# A machine may never have read the lists of packages.
+install = { $(AS_ROOT) apt-get update -qq && \
+	$(AS_ROOT) apt-get install -qq -y --no-install-recommends $1 >/dev/null; }
 
 .PHONY: help
 help: ## Show this menu
@@ -277,17 +280,16 @@ programs: requirements
 
 .PHONY: wrk
 wrk:
-	@command -v wrk >/dev/null || $(AS_ROOT) apt-get install -qq -y --no-install-recommends wrk >/dev/null
+	@command -v wrk >/dev/null || $(call install,wrk)
 
 .PHONY: package-tools
 package-tools:
 	@(for tool in dpkg-shlibdeps help2man mmdebstrap systemd-nspawn; do command -v $$tool || exit; done) >/dev/null || \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap systemd-container >/dev/null
+		$(call install,dpkg-dev help2man mmdebstrap systemd-container)
 
 .PHONY: chromium
 chromium:
-	@command -v chromium >/dev/null || \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
+	@command -v chromium >/dev/null || $(call install,chromium fonts-dejavu-core)
 
 .PHONY: nextest
 nextest:
