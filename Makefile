@@ -184,7 +184,7 @@ bench: requirements ## Measure calls and blocks with up to a million contracts: 
 .PHONY: bench-node
 bench-node: PROFILE = release
 bench-node: requirements ## Measure what validator and follower take a second; COUNTS="--beside NODE"
-	@$(BUILD_GRID) --bin bench-node
+	@$(CARGO) build --locked --workspace --profile $(PROFILE) --bin tfgrid-node --bin bench-node
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent
