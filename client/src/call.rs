@@ -247,6 +247,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Team, team::signed_for};
     use codec::Encode;
 
     const METADATA: &[u8] = include_bytes!("../metadata.scale");
@@ -282,6 +283,27 @@ mod tests {
             ("value".to_owned(), Argument::Number(125_000_000)),
         ];
         assert_eq!(call.arguments, expected);
+    }
+
+    #[test]
+    fn a_signature_for_a_team_tells_its_account() {
+        let (signer, other) = (AccountId32([3; 32]), AccountId32([9; 32]));
+        let team = Team::new(vec![signer, BOB, other], 2).unwrap();
+        let decoded = |name: &str, threshold: &[u8], rest: &[u8]| {
+            let others = [BOB.0, other.0].to_vec().encode();
+            let bytes = [&index("Multisig", name)[..], threshold, &others, rest].concat();
+            Call::decode(&bytes, &metadata()).unwrap()
+        };
+        let rest = [None::<(u32, u32)>.encode(), transfer(), vec![0, 0]].concat();
+        let signed = decoded("as_multi", &2u16.encode(), &rest);
+        assert_eq!(signed_for(&signed, signer), Some(team.account()));
+        assert_ne!(signed_for(&signed, AccountId32([4; 32])), Some(team.account()));
+        let alone = decoded("as_multi_threshold_1", &[], &transfer());
+        assert_eq!(
+            signed_for(&alone, signer),
+            signed_for(&decoded("as_multi", &1u16.encode(), &rest), signer)
+        );
+        assert_eq!(signed_for(&Call::decode(&transfer(), &metadata()).unwrap(), signer), None);
     }
 
     #[test]

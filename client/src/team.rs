@@ -13,7 +13,7 @@ use crate::{
             sp_runtime::{DispatchError, ModuleError},
         },
     },
-    call::{call_hash, find},
+    call::{Argument, Call, call_hash, find},
     client::in_time,
 };
 use codec::{Compact, Decode, Encode};
@@ -29,6 +29,8 @@ use subxt::{
 };
 use tfgrid_primitives::Balance;
 
+/// The pallet of teams' accounts.
+pub(crate) const PALLET: &str = "Multisig";
 /// The most signatories of a team.
 const MAX_SIGNATORIES: usize = 32;
 
@@ -81,16 +83,43 @@ impl Team {
 
     /// The account that they sign for, as every wallet computes it.
     pub fn account(&self) -> AccountId32 {
-        AccountId32(
-            (b"modlpy/utilisuba", &self.signatories, self.threshold)
-                .using_encoded(|bytes| Blake2Hasher::hash(bytes).0),
-        )
+        account_of(&self.signatories, self.threshold)
     }
 
     /// The signatories beside one of them.
     fn others(&self, signer: AccountId32) -> Vec<AccountId32> {
         self.signatories.iter().copied().filter(|account| *account != signer).collect()
     }
+}
+
+/// The account of these signatories, in order.
+fn account_of(signatories: &[AccountId32], threshold: u16) -> AccountId32 {
+    let bytes = (b"modlpy/utilisuba", signatories, threshold).encode();
+    AccountId32(Blake2Hasher::hash(&bytes).0)
+}
+
+/// The account for which `signer` signs, or withdraws a proposal, with this call.
+pub(crate) fn signed_for(call: &Call, signer: AccountId32) -> Option<AccountId32> {
+    if call.pallet != PALLET {
+        return None;
+    }
+    let argument = |wanted: &str| {
+        let found = call.arguments.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, argument)| argument)
+    };
+    let Some(Argument::List(others)) = argument("other_signatories") else { return None };
+    let others = others.iter().map(|other| match other {
+        Argument::Account(account) => Some(*account),
+        _ => None,
+    });
+    let mut signatories = others.chain([Some(signer)]).collect::<Option<Vec<_>>>()?;
+    signatories.sort_unstable();
+    let threshold = match argument("threshold") {
+        Some(Argument::Number(threshold)) => u16::try_from(*threshold).ok()?,
+        // Where one signature is enough, the call doesn't say so.
+        _ => 1,
+    };
+    Some(account_of(&signatories, threshold))
 }
 
 /// Where a call was proposed: the number of the block, and the index of the transaction.
@@ -220,7 +249,7 @@ impl GridAt {
             call: Encoded(call),
             max_weight,
         };
-        Ok(DynamicPayload::new("Multisig", "as_multi", arguments))
+        Ok(DynamicPayload::new(PALLET, "as_multi", arguments))
     }
 
     async fn weight(&self, call: &[u8]) -> Result<Weight, Error> {
@@ -286,7 +315,7 @@ impl GridClient {
 }
 
 /// The error of a call that a team's last signature made, in the pallet's own words.
-fn failure(what: &str, error: &DispatchError, metadata: &Metadata) -> Error {
+pub(crate) fn failure(what: &str, error: &DispatchError, metadata: &Metadata) -> Error {
     let named = match error {
         DispatchError::Module(ModuleError { index, error }) => metadata
             .pallet_by_error_index(*index)

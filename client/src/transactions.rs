@@ -2,8 +2,11 @@
 //! Looks for transactions in finalized blocks, newest first, as far back as the node keeps them.
 
 use crate::{
-    AccountId32, Call, Error, GridAt, GridClient, api::transaction_payment::events::TransactionFeePaid,
-    client::in_time, submit::failure,
+    AccountId32, Call, Error, GridAt, GridClient,
+    api::{multisig::events::MultisigExecuted, transaction_payment::events::TransactionFeePaid},
+    client::in_time,
+    submit::failure,
+    team,
 };
 use sp_core::{Blake2Hasher, H256, Hasher};
 use std::future::Future;
@@ -42,7 +45,7 @@ pub struct Known {
     pub signer: Option<AccountId32>,
     /// What its signer paid for it, in 1e-7 TFT.
     pub fee: Balance,
-    /// Why the call failed.
+    /// Why the call failed, or the one that it made for a team.
     pub outcome: Result<(), Error>,
     /// Names of its events, such as `Billing.Deposited`, in their order.
     pub events: Vec<String>,
@@ -75,7 +78,8 @@ impl GridClient {
         Ok(Searched { found: transactions, newest, oldest })
     }
 
-    /// The transactions that an account signed, from the last `blocks` finalized blocks whose state the node keeps.
+    /// The transactions that an account signed, or that were signed for it if it is a team's, from the last `blocks`
+    /// finalized blocks whose state the node keeps.
     pub async fn history(&self, account: AccountId32, blocks: u64) -> Result<Searched<Transaction>, Error> {
         self.search(blocks, false, move |grid, number| signed_by(grid, account, number)).await
     }
@@ -154,24 +158,27 @@ async fn signed_by(
     block: u64,
 ) -> Result<Option<Vec<Transaction>>, Error> {
     let Some(at) = grid.block_at(block).await? else { return Ok(None) };
-    let signed = known(&at, |_, signer| signer == Some(account)).await?;
+    let signed = known(&at, |_, accounts| accounts.contains(&Some(account))).await?;
     let transaction = |(hash, known)| Transaction { hash, block, block_hash: at.hash(), known: Some(known) };
     Ok(Some(signed.into_iter().map(transaction).rev().collect()))
 }
 
-/// What a block tells of those of its transactions, by index and signer, that are wanted.
+/// What a block tells of those of its transactions that are wanted, by index, signer and the team that it signs for.
 async fn known(
     at: &GridAt,
-    wanted: impl Fn(usize, Option<AccountId32>) -> bool,
+    wanted: impl Fn(usize, [Option<AccountId32>; 2]) -> bool,
 ) -> Result<Vec<(H256, Known)>, Error> {
     let mut found = Vec::new();
     let extrinsics = in_time(WHAT, at.raw().extrinsics().fetch()).await?;
     for extrinsic in extrinsics.iter() {
         let extrinsic = extrinsic.map_err(Error::read(WHAT))?;
         let signer = signer_of(extrinsic.address_bytes());
-        if wanted(extrinsic.index(), signer) {
+        let decoded = || at.call(extrinsic.call_data_bytes()).ok();
+        let signer_of_team = signer.filter(|_| extrinsic.pallet_name() == team::PALLET);
+        let team = signer_of_team.and_then(|signer| team::signed_for(&decoded()?, signer));
+        if wanted(extrinsic.index(), [signer, team]) {
             let call = format!("{}.{}", extrinsic.pallet_name(), extrinsic.call_name());
-            let decoded = at.call(extrinsic.call_data_bytes()).ok();
+            let decoded = decoded();
             found.push((extrinsic.index(), from_subxt(extrinsic.hash()), call, decoded, signer));
         }
     }
@@ -191,6 +198,10 @@ async fn known(
             of_it.events.push(format!("{}.{}", event.pallet_name(), event.event_name()));
             if let Some(paid) = event.decode_fields_as::<TransactionFeePaid>() {
                 of_it.fee = paid.map_err(Error::read("a fee"))?.actual_fee;
+            } else if let Some(made) = event.decode_fields_as::<MultisigExecuted>() {
+                if let Err(error) = made.map_err(Error::read("what became of a team's call"))?.result {
+                    of_it.outcome = Err(team::failure(&of_it.call, &error, at.raw().metadata_ref()));
+                }
             } else if (event.pallet_name(), event.event_name()) == ("System", "ExtrinsicFailed") {
                 let error = DispatchError::decode_from(event.field_bytes(), at.raw().metadata());
                 of_it.outcome = Err(failure(&of_it.call, &error.map_err(Error::read("an error"))?));

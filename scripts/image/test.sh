@@ -5,10 +5,10 @@
 #
 # Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a
 # registry of this machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment
-# that is opened over the peer endpoint, and has it again after the power button and a start without a ticket; its
-# console takes no input, nothing else answers, and the other disk is as it was. Then the node updates itself to a newer
-# image, and rolls back an image that doesn't work. The image of the folder IMAGE, which another key has signed, doesn't
-# start. Leaves nothing.
+# that is opened over the peer endpoint and one in a private network, which this machine joins by WireGuard, and has both
+# again after the power button and a start without a ticket; its console takes no input, nothing else answers, and the
+# other disk is as it was. Then the node updates itself to a newer image, and rolls back an image that doesn't work. The
+# image of the folder IMAGE, which another key has signed, doesn't start. Leaves nothing.
 #
 # ACCEL=kvm makes it quicker, where KVM has the System Management Mode that Secure Boot needs. Elsewhere, SECURE_BOOT=no
 # with it leaves Secure Boot out: that the image of another key doesn't start, and that the node reports Secure Boot.
@@ -38,10 +38,20 @@ readonly here programs init cache image work
 readonly chain=19944 registry=15000 peer=19617 metrics=19616 channel=15001
 # Nodes don't name loopback addresses to anybody: this one of the host is where the emulated machine is reached.
 readonly router=10.98.76.54
+# A machine in a private network.
+readonly subnet=10.98.77.0/24 address=10.98.77.5
 export TFGRID_CHAIN=ws://127.0.0.1:$chain TFGRID_KEY=//Bob TFGRID_DEVICE=$work/device.key HOME=$work
+# Named after the interface.
+readonly tunnel=$work/zos-image.conf
 pids=()
 
+leave_network() {
+    [[ -e $work/joined ]] || return 0
+    wg-quick down "$tunnel" >/dev/null 2>&1 || true
+    rm "$work/joined"
+}
 end() {
+    leave_network
     for pid in "${pids[@]}"; do
         kill -9 "$pid" 2>/dev/null || continue
         wait "$pid" 2>/dev/null || true
@@ -119,6 +129,7 @@ boot() { # STICK [updates]
 cut_power() { { kill -9 "$machine" && wait "$machine"; } 2>/dev/null || true; }
 has_secure_boot() { threebot node show 1 | grep -q ", secure boot"; }
 is_online() { [[ $(threebot --json node show 1 | jq -r .state) == online ]]; }
+monitor() { socat - "UNIX-CONNECT:$work/monitor" <<<"$1"; }
 serves_page() { # a page that is opened over the peer endpoint
     "$programs/threebot" forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
     local forward=$! page
@@ -127,6 +138,21 @@ serves_page() { # a page that is opened over the peer endpoint
     wait "$forward" 2>/dev/null || true
     [[ $page == "hello from an image" ]]
 }
+finds_itself() { # from inside, by the name server of the network
+    [[ $(timeout 60 "$programs/threebot" exec "$inner" inner -- \
+        /bin/busybox nslookup -type=a inner.backend.internal </dev/null) == *"Address: $address"* ]]
+}
+join_network() { # by WireGuard, whose port the emulator passes on
+    local endpoint
+    endpoint=$(threebot --json net join backend --private-key "$work/wireguard.key" --out "$tunnel" | jq -r .endpoint)
+    [[ $endpoint == "$router":* ]] || die "the network's node is at $endpoint, not at $router"
+    monitor "hostfwd_add udp:$endpoint-:${endpoint##*:}" >/dev/null
+    # This machine may have no program that takes name servers.
+    sed -i '/^DNS/d' "$tunnel"
+    touch "$work/joined"
+    wg-quick up "$tunnel" >"$work/wg-quick.log" 2>&1 || die "no tunnel: $(cat "$work/wg-quick.log")"
+}
+serves_network() { [[ $(curl -fsS --noproxy '*' --max-time 10 "http://$address/") == "hello from an image" ]]; }
 runs_image() { [[ $(threebot --json node show 1 | jq -r .version) == *", $1)" ]]; }
 # Entries of the boot loader on the stick, as loader and node have left them.
 entries() { mdir -b -i "$work/again.img@@1M" ::/loader/entries | sort | xargs -n1 basename | paste -sd' '; }
@@ -190,6 +216,18 @@ contract=$(threebot --json deploy -f "$work/page.json" --node 1 --yes --no-pin -
 say "contract $contract is deployed"
 wait_for 300 "its page, over the peer endpoint" serves_page
 
+(umask 077 && wg genkey >"$work/wireguard.key")
+jq -n --arg image "$page" --arg subnet "$subnet" --arg ip "$address" --arg key "$(wg pubkey <"$work/wireguard.key")" '
+    { version: 1, workloads: [
+        { name: "backend", type: "network", data: { subnet: $subnet, peers: [{ name: "laptop", public_key: $key }] } },
+        { name: "inner", type: "zmachine", data: { image: $image, cpu: 0.1, memory: 67108864, rootfs: 67108864,
+            interfaces: [{ network: "backend", ip: $ip }] } }] }' >"$work/inner.json"
+inner=$(threebot --json deploy -f "$work/inner.json" --node 1 --yes --no-pin --timeout 15m | jq -r .contract)
+wait_for 120 "a machine in a private network finds itself by its name" finds_itself
+join_network
+wait_for 120 "its page, over WireGuard" serves_network
+leave_network
+
 before=$(stat -c %s "$work/serial.log")
 printf '\r\nroot\r\nid; echo mark-$((6*7))\r\n\003\004\032\034' | socat -u - "UNIX-CONNECT:$work/serial"
 sleep 5
@@ -197,7 +235,7 @@ tail -c "+$((before + 1))" "$work/serial.log" | grep -aqE 'mark-|login|assword|u
 say "the console takes no input"
 [[ ${ticket#*=} && -z $(grep -aF "${ticket#*=}" "$work/serial.log") ]] || die "the console shows the ticket"
 
-echo system_powerdown | socat - "UNIX-CONNECT:$work/monitor" >/dev/null
+monitor system_powerdown >/dev/null
 wait_for 300 "off, by its power button" has_ended
 [[ $(sha256sum <"$work/taken") == "$held" ]] || die "it has written on a disk that holds data"
 
@@ -215,6 +253,8 @@ boot "$work/again.img"
 wait_for 900 "started again without a ticket, its page is back" serves_page
 [[ $(threebot --json node show 2 2>&1 | jq -r .state 2>/dev/null) != online ]] || die "it has joined a second time"
 wait_for 300 "it is online" is_online
+wait_for 300 "its private network is back" finds_itself
+threebot cancel "$inner" --yes >/dev/null
 
 # A crash is a power cut.
 cut_power

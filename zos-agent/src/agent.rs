@@ -79,6 +79,11 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
     host::raise_open_files()?;
     requirements::ensure_met(&requirements::check_system(&args.place).await)?;
     let store = Store::open(data.join("state"))?;
+    if let (None, Some(file)) = (&ticket, &args.grid.ticket_file)
+        && Belonging::joined(&store)?.is_none()
+    {
+        warn!(file = %file.display(), "there is no ticket");
+    }
     let identity = Identity::load_or_create(&data)?;
     let key = identity.node_key().public();
     info!(key = hex::encode(key), data = %data.display(), "this node");

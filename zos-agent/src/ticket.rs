@@ -4,7 +4,6 @@
 use anyhow::{Context, Result};
 use std::{env, fs, io::ErrorKind, path::Path};
 use tfgrid_client::MachineKey;
-use tracing::warn;
 
 /// Variable of the environment that holds a ticket.
 pub const VARIABLE: &str = "ZOS_TICKET";
@@ -29,10 +28,7 @@ pub fn find(file: Option<&Path>) -> Result<Option<MachineKey>> {
 fn read(file: &Path) -> Result<Option<String>> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            warn!(file = %file.display(), "there is no ticket");
-            Ok(None)
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("can't read the ticket in {}", file.display())),
     }
 }

@@ -27,6 +27,9 @@ const PROVES_WITHIN: Duration = Duration::from_secs(600);
 /// Time for processes to end by themselves.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
+/// By this file, the agent knows that its engine has lost nothing.
+const ENDED_IN_ORDER: &str = "ended-in-order";
+
 /// Switches the machine off when its button is pressed. Other keys are ignored.
 pub fn watch_button() {
     for device in entries(Path::new("/dev/input")) {
@@ -86,6 +89,10 @@ pub fn stop(how: RebootCommand) {
     signal_all(Signal::KILL);
     sleep(END_WITHIN / 100);
     rustix::fs::sync();
+    if others().is_empty() {
+        // Without it, the agent takes the end for a power cut.
+        let _ = fs::write(Path::new(disk::FOLDER).join(ENDED_IN_ORDER), "");
+    }
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
         if target.starts_with("/run/") || target.starts_with(disk::FOLDER) {
@@ -115,6 +122,12 @@ fn others() -> Vec<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_agent_looks_for_the_mark_of_an_orderly_end() {
+        let agent = include_str!("../../zos-agent/src/drivers/dockerd.rs");
+        assert!(agent.contains(&format!("ENDED_IN_ORDER: &str = {ENDED_IN_ORDER:?};")));
+    }
 
     #[test]
     fn only_the_power_button_that_is_pressed_counts() {

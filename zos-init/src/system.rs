@@ -8,7 +8,8 @@ use rustix::{
 };
 use std::{
     ffi::CStr,
-    fs,
+    fs, io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -38,6 +39,14 @@ const VALUES: [(&str, &str); 8] = [
     ("net/ipv4/ip_forward", "1"),
 ];
 
+/// Names among devices for files of the process itself: the agent has `wg` read its standard input by one.
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
 /// The first process's part.
 pub fn mount_all() -> Result<()> {
     let nothing = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -56,6 +65,7 @@ pub fn mount_all() -> Result<()> {
         }
         mount(kind, target, kind, flags, options).with_context(|| format!("can't mount {target}"))?;
     }
+    link_streams(Path::new("/dev")).context("can't link /dev/stdin")?;
     for folder in ["/run/dhcpcd-state", "/run/docker", "/run/zos-lease"] {
         fs::create_dir_all(folder)?;
     }
@@ -63,6 +73,10 @@ pub fn mount_all() -> Result<()> {
     reboot(RebootCommand::CadOff)?;
     sethostname(b"zos")?;
     Ok(())
+}
+
+fn link_streams(devices: &Path) -> io::Result<()> {
+    LINKS.iter().try_for_each(|(name, target)| symlink(target, devices.join(name)))
 }
 
 /// The supervisor's part: what it starts is in its group.
@@ -148,11 +162,44 @@ pub fn entries(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_machine_without_uefi_has_no_variables_to_mount() {
         let firmware = tempfile::tempdir().unwrap();
         mount_variables(&firmware.path().join("efivars")).unwrap();
+    }
+
+    #[test]
+    fn a_program_finds_its_streams_among_devices() {
+        let devices = tempfile::tempdir().unwrap();
+        link_streams(devices.path()).unwrap();
+        let null = fs::File::open("/dev/null").unwrap();
+        let own = devices.path().join("fd").join(null.as_raw_fd().to_string());
+        assert_eq!(fs::read_link(own).unwrap(), Path::new("/dev/null"));
+        for (number, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
+            let target = fs::read_link(devices.path().join(name)).unwrap();
+            assert_eq!(target, Path::new(&format!("/proc/self/fd/{number}")));
+        }
+    }
+
+    #[test]
+    fn rules_of_the_agent_find_their_drivers() {
+        let drivers = include_str!("../../scripts/image/modules.txt");
+        let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zos-agent/src/drivers");
+        let rules: String = ["firewall.rs", "network/namespace.rs", "address/rules.rs"]
+            .map(|file| fs::read_to_string(agent.join(file)).unwrap())
+            .concat();
+        for (rule, driver) in [
+            ("counter name", "nft_objref"),
+            ("ct count over", "nft_connlimit"),
+            ("fib saddr", "nft_fib_inet"),
+            ("masquerade", "nft_masq"),
+            ("reject with tcp reset", "nft_reject_inet"),
+        ] {
+            assert!(rules.contains(rule), "no rule says {rule}");
+            assert!(drivers.lines().any(|line| line == driver), "{rule} needs {driver}");
+        }
     }
 
     #[test]

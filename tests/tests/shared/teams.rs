@@ -179,6 +179,12 @@ fn ensure_all_moved(reader: &Reader) -> Result<()> {
     ensure!(twin["account"] == reader.of("ME_AGAIN") && twin["credit_tft_1e7"] == "100000000", "{twin}");
     let cid = reader.threebot("CID", &["balance"])?;
     ensure!(cid["free_tft_1e7"] == "0", "{cid}");
+    let history = reader.threebot("LAPTOP", &["history", "--account", reader.of("ME")])?;
+    let mut signed = history["transactions"].as_array().into_iter().flatten();
+    ensure!(
+        signed.any(|signed| signed["call"] == "Multisig.as_multi" && signed["done"] == true),
+        "{history}"
+    );
     let ann = reader.threebot("ANN", &["balance"])?;
     ensure!(ann["held_tft_1e7"] == "0", "{ann}");
     Ok(())

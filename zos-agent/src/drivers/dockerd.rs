@@ -17,7 +17,7 @@ use rustix::{
 };
 use serde_json::json;
 use std::{
-    fs,
+    fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -37,6 +37,8 @@ pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables
 /// Group of `dockerd` and of nothing else, by which the firewall knows what the engine sends. It is none of those that
 /// Debian or systemd give to anybody, nor of users in machines.
 pub const GROUP: u32 = 90_000;
+/// In the data folder: the boot image has ended all processes and written everything to the disk.
+const ENDED_IN_ORDER: &str = "ended-in-order";
 /// Subnets of contracts' networks: 4,096 of them.
 const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
 
@@ -45,6 +47,7 @@ const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
 pub struct OwnEngine {
     run: PathBuf,
     pool: Pool,
+    data: PathBuf,
     log: PathBuf,
     mirrors: Vec<String>,
     /// Path of the agent's program, which is the runtime.
@@ -63,7 +66,8 @@ fn socket_in(run: &Path) -> String {
 impl OwnEngine {
     /// The engine of the node with this key. Its log goes to the node's data folder. `program` is the agent's.
     pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>, program: PathBuf) -> Self {
-        Self { run: run_folder(node), pool: pool.clone(), log: data.join("engine.log"), mirrors, program }
+        let (run, log) = (run_folder(node), data.join("engine.log"));
+        Self { run, pool: pool.clone(), data: data.to_owned(), log, mirrors, program }
     }
 
     /// Its socket, in the form `unix:///…`.
@@ -164,6 +168,7 @@ impl OwnEngine {
         if daemon.program == DOCKERD.program {
             self.pool.restore_limits().await?;
             if !self.dockerd_config().exists()
+                && !ended_in_order(&self.data)
                 && let Err(error) = self.remove_leftovers().await
             {
                 warn!("the engine may not start after a power cut: {error:#}");
@@ -219,6 +224,13 @@ impl OwnEngine {
     }
 }
 
+/// Whether all that the engine wrote before the host's start is on the disk. It is told once.
+fn ended_in_order(data: &Path) -> bool {
+    let removed = fs::remove_file(data.join(ENDED_IN_ORDER));
+    // For good: the next end may be a power cut.
+    removed.and_then(|()| File::open(data)?.sync_all()).is_ok()
+}
+
 /// A daemon that its configuration file identifies.
 fn daemon(tool: &Tool, option: &str, config: PathBuf, content: String, group: u32) -> Daemon {
     let arguments = vec![option.to_owned(), config.to_string_lossy().into_owned()];
@@ -247,6 +259,14 @@ mod tests {
         process::Stdio,
         time::Instant,
     };
+
+    #[test]
+    fn an_end_in_order_counts_for_one_start() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join(ENDED_IN_ORDER), "").unwrap();
+        assert!(ended_in_order(data.path()));
+        assert!(!ended_in_order(data.path()));
+    }
 
     #[test]
     fn a_process_is_known_by_program_and_last_arguments() {

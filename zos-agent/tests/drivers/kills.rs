@@ -165,6 +165,20 @@ impl Host {
         stdout(Command::new("kill").arg("-9").args(pids.lines()));
     }
 
+    /// Kills the engine, and starts it as after a start of the host.
+    async fn restart_host(&mut self) {
+        self.tasks[0].abort();
+        self.kill_engine("dockerd", "dockerd.json");
+        let config = Path::new(self.socket.strip_prefix("unix://").unwrap()).with_file_name("dockerd.json");
+        fs::remove_file(&config).unwrap();
+        self.restart_keeper();
+        let begun = Instant::now();
+        while !config.exists() || self.new_agent().ready().await.is_err() {
+            assert!(begun.elapsed() < LIMIT, "the engine doesn't start");
+            sleep(LIMIT / 300).await;
+        }
+    }
+
     /// Ends the agent's task that keeps the engine running, and starts one of another agent.
     fn restart_keeper(&mut self) {
         let data = PathBuf::from(env::var("TFGRID_NODE").unwrap());
@@ -225,18 +239,28 @@ async fn an_engine_that_dies_by_a_power_cut_starts_again() {
     let volume = root.join("volumes/left-over");
     fs::create_dir_all(volume.join("_data")).unwrap();
     fs::write(volume.join("opts.json"), "").unwrap();
-    host.tasks[0].abort();
-    host.kill_engine("dockerd", "dockerd.json");
-    let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
-    fs::remove_file(socket.with_file_name("dockerd.json")).unwrap();
-    host.restart_keeper();
-    let begun = Instant::now();
-    while volume.exists() || host.new_agent().ready().await.is_err() {
-        assert!(begun.elapsed() < LIMIT, "the engine doesn't start");
-        sleep(LIMIT / 300).await;
-    }
+    host.restart_host().await;
+    assert!(!volume.exists());
     host.until(&machine.id, is_running).await;
     host.destroy(machine.id.contract).await;
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_in_order_keeps_unused_images() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    host.prepared(&registry.image, &["/bin/true"]).await;
+    let mark = Path::new(&env::var("TFGRID_NODE").unwrap()).join("ended-in-order");
+    for is_in_order in [true, false] {
+        if is_in_order {
+            fs::write(&mark, "").unwrap();
+        }
+        host.restart_host().await;
+        let images = host.docker(&["image", "ls", "--quiet"]);
+        assert_eq!(!images.is_empty(), is_in_order, "{images}");
+    }
 }
 
 /// It runs alone: nextest's configuration names it.
