@@ -57,12 +57,7 @@ impl DeploymentFile {
         Source::read(&self.file)
     }
 
-    /// Reads the file and applies all rules that a node applies.
-    pub fn read(&self) -> Result<Reservation> {
-        self.reservation(&self.source()?)
-    }
-
-    /// The same for a file that was read.
+    /// Applies all rules that a node applies to what was read.
     pub fn reservation(&self, source: &Source) -> Result<Reservation> {
         let name = &source.name;
         if source.is_application() {
@@ -196,7 +191,8 @@ workloads:
         let words = ["threebot", "deploy", "--node", "1", "-f", &path];
         let words = words.into_iter().chain(more.iter().copied());
         let Command::Deploy(args) = Cli::try_parse_from(words)?.command else { bail!("not a deployment") };
-        args.wanted.deployment.read()
+        let file = args.wanted.deployment;
+        file.reservation(&file.source()?)
     }
 
     #[test]

@@ -128,6 +128,8 @@ struct Change {
     networks: BoundedVec<Network>,
     /// Whether what looks like a secret isn't sealed.
     is_revealing: bool,
+    /// That what it has public is slow.
+    slow: Option<String>,
 }
 
 /// What a plan comes to.
@@ -141,6 +143,8 @@ struct Draft {
     held: Balance,
     /// Who can read the bodies: of one with sealed secrets, and of each that looks as if it had others.
     readers: Vec<String>,
+    /// Parts of which what is public is slow.
+    slow: Vec<String>,
 }
 
 /// An application's file beside what stands on the chain.
@@ -213,12 +217,13 @@ impl Rollout {
     ) -> Result<Self> {
         let Standing { at, twin, contracts, owned, running, mut parts } =
             Standing::read(session, &mut application, options).await?;
-        let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         if let Some(paused) = Funding::read(&at, twin).await?.paused() {
             bail!("{paused}; until then no node runs anything new");
         }
         let with_ips = application.parts.values().any(|part| part.public_ips > 0);
         let market = Market::read(&at, &contracts, with_ips).await?;
+        ensure_nodes(&application, &market)?;
+        let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         let steps = Steps::new(&parts, &running);
         foreseen::ensure_places(&at, twin, steps.create.len()).await?;
         let notes = notes(&application, &steps, &owned, &market);
@@ -233,15 +238,12 @@ impl Rollout {
         }
         let work = work(&application, &parts, steps, &market)?;
         let changes = work.into_iter().map(|work| change(at.clone(), options.sealing.clone(), twin, work));
-        let changes = answers(changes).await.map_err(|error| match error.downcast::<Rejection>() {
-            Ok(rejection) => options.source.located(rejection),
-            Err(error) => error,
-        })?;
+        let changes = answers(changes).await.map_err(|error| options.source.located_error(error))?;
         for change in changes {
             draft.change(&at, change)?;
         }
 
-        let Draft { lines, calls, before, after, new, held, readers } = draft;
+        let Draft { lines, calls, before, after, new, held, readers, slow } = draft;
         let whole = format!("application {:?}", application.name);
         foreseen::ensure_cheap(&whole, after.usd.saturating_add(after.extra), options.max_rate)?;
         let batches = batched(calls);
@@ -253,7 +255,7 @@ impl Rollout {
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
-        let plan = notes.into_iter().chain(unpinned).chain(readers).fold(plan, Plan::with_note);
+        let plan = notes.into_iter().chain(unpinned).chain(slow).chain(readers).fold(plan, Plan::with_note);
         Ok(Self { application: application.name, twin, plan, lines, batches, unsettled })
     }
 
@@ -389,7 +391,8 @@ impl Draft {
     }
 
     fn change(&mut self, at: &GridAt, change: Change) -> Result<()> {
-        let Change { work: Work { line, state, before }, body, networks, is_revealing } = change;
+        let Change { work: Work { line, state, before }, body, networks, is_revealing, slow } = change;
+        self.slow.extend(slow.map(|note| format!("{}: {note}", line.part)));
         let is_first = self.readers.is_empty() && state.deployment.secrets.is_some();
         if is_revealing || is_first {
             self.readers.push(format!("{}: {}", line.part, body.note));
@@ -561,6 +564,16 @@ fn work(
     Ok(work)
 }
 
+/// Fails if a part is for a node that isn't there.
+fn ensure_nodes(application: &Application, market: &Market) -> Result<()> {
+    for (name, part) in &application.parts {
+        if let Some(node) = part.node.filter(|node| offer_of(market, *node).is_none()) {
+            bail!("part {name:?}: {}", foreseen::unknown_node(node));
+        }
+    }
+    Ok(())
+}
+
 fn offer_of(market: &Market, node: NodeId) -> Option<&NodeOffer> {
     market.offers.iter().find(|offer| offer.node == node)
 }
@@ -568,7 +581,7 @@ fn offer_of(market: &Market, node: NodeId) -> Option<&NodeOffer> {
 /// Fails if the node of a contract can't run its new version.
 fn ensure_updatable(running: &Running, state: &State, market: &Market) -> Result<()> {
     let (node, present) = (running.node, &running.state);
-    let offer = offer_of(market, node).with_context(|| format!("no node has the id {node}"))?;
+    let offer = offer_of(market, node).with_context(|| foreseen::unknown_node(node))?;
     if !offer.online {
         let text = format!("node {node} is offline, and part {:?} is to be updated on it", running.part);
         bail!(Foreseen::new("Contracts.NodeOffline", text));
@@ -589,16 +602,25 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
         path: format!("/parts/{}{}", line.part, rejection.path),
         ..rejection
     };
+    let located = |error: anyhow::Error| match error.downcast::<Rejection>() {
+        Ok(rejection) => anyhow::Error::new(in_part(rejection)),
+        Err(error) => error.context(format!("part {:?}", line.part)),
+    };
+    foreseen::ensure_sites(&at, twin, node, &state.deployment).await.map_err(located)?;
     let body = state.deployment.to_body().map_err(in_part)?;
     let reservation = Reservation::new(state.deployment.clone(), body, state.resources);
     let sealed = sealing.readable(&at, node, twin, &reservation).await;
-    let body = sealed.map_err(|error| match error.downcast::<Rejection>() {
-        Ok(rejection) => anyhow::Error::new(in_part(rejection)),
-        Err(error) => error.context(format!("part {:?}", line.part)),
-    })?;
+    let body = sealed.map_err(located)?;
+    let has_traffic = match line.contract {
+        Some(contract) => at.traffic_left(contract).await? > 0,
+        None => false,
+    };
+    let contract = line.contract.map_or_else(|| "CONTRACT".into(), |contract| contract.to_string());
+    let buy = format!("`threebot traffic {contract} --gb 10`");
+    let slow = foreseen::slow_note(&state.deployment, has_traffic, &buy);
     let line = Line { rate: Some(rate), ..line };
     let (networks, is_revealing) = (reservation.networks, !reservation.secrets.is_empty());
-    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing })
+    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing, slow })
 }
 
 /// What people should know beside the prices.

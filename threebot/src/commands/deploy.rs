@@ -29,7 +29,7 @@ use std::{
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt, api,
-    deployment::{Application, Part},
+    deployment::{Application, Deployment, Part},
     peer::protocol::Status,
     primitives::{ContractId, FarmId, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
     units::{parse_country, parse_duration, parse_id, parse_rate},
@@ -215,7 +215,7 @@ impl Wanted {
         let reservation = self.deployment.reservation(&source)?;
         self.place.ensure_said()?;
         let session = Session::open(global).await?;
-        let Planned { plan, .. } = self.plan(&session, reservation).await?;
+        let Planned { plan, .. } = self.plan(&session, &source, reservation).await?;
         dry_run(&session, &plan)
     }
 
@@ -270,11 +270,15 @@ impl Wanted {
         nodes.into_values().next().context("no node was found")
     }
 
-    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<Planned<impl Payload>> {
+    async fn plan(
+        &self,
+        session: &Session,
+        source: &Source,
+        reservation: Reservation,
+    ) -> Result<Planned<impl Payload>> {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let ips = self.public_ips(&reservation)?;
-        let (reservation, unpinned) = pins::pinned(reservation, None, self.pinning.no_pin).await?;
         let node = self.node(&at, twin, &reservation, ips).await?;
         let offer = foreseen::open_node(&at, node).await?;
         foreseen::ensure_tenant(&at, &offer, twin).await?;
@@ -283,6 +287,8 @@ impl Wanted {
         foreseen::ensure_served(&offer, reservation.features, ips)?;
         foreseen::ensure_ips(&at, &offer, ips.into()).await?;
         ensure_ranges(&at, twin, None, &reservation.networks.0).await?;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         foreseen::ensure_cheap(&format!("a contract on node {node}"), rate, self.max_price)?;
@@ -290,6 +296,8 @@ impl Wanted {
             0 => 0,
             gb => at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?,
         };
+        // Registries are asked last: they may take their time.
+        let (reservation, unpinned) = pins::pinned(reservation, None, self.pinning.no_pin).await?;
         let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
         let deposit = at.contract_deposit(prepared.body.bytes().len())?;
         let note = prepared.note.clone();
@@ -309,8 +317,9 @@ impl Wanted {
             .await?
             .with_traffic(self.traffic_gb, traffic)
             .holding(deposit, fee, purse)?;
-        let plan = unpinned.into_iter().fold(plan.with_note(note), Plan::with_note);
-        Ok(Planned { node, plan, call })
+        let slow = foreseen::slow_note(&reservation.deployment, self.traffic_gb > 0, "--traffic-gb 10");
+        let plan = slow.into_iter().chain(unpinned).fold(plan.with_note(note), Plan::with_note);
+        Ok(Planned { node, plan, call, deployment: reservation.deployment })
     }
 }
 
@@ -319,6 +328,7 @@ struct Planned<Call> {
     node: NodeId,
     plan: Plan,
     call: Call,
+    deployment: Deployment,
 }
 
 impl Deploy {
@@ -337,7 +347,8 @@ impl Deploy {
         self.wanted.place.ensure_said()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
-        let Planned { node, plan, call } = self.wanted.plan(&session, reservation).await?;
+        let Planned { node, plan, call, deployment } =
+            self.wanted.plan(&session, &source, reservation).await?;
         let deposit = consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;

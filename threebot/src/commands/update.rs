@@ -18,6 +18,7 @@ use crate::{
     plan::{Plan, Replaced},
     sealing::{Identity, Sealing},
     session::Session,
+    source::Source,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -91,12 +92,13 @@ impl NextVersion {
 
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let reservation = self.next.deployment.read()?;
+        let source = self.next.deployment.source()?;
+        let reservation = self.next.deployment.reservation(&source)?;
         let key = self.next.identity.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first } = self.plan(&session, reservation, key.as_ref()).await?;
+        let Change { plan, call, is_first } = self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
         }
@@ -120,6 +122,7 @@ impl Update {
     async fn plan(
         &self,
         session: &Session,
+        source: &Source,
         reservation: Reservation,
         key: Option<&SealKey>,
     ) -> Result<Change<impl Payload>> {
@@ -131,6 +134,8 @@ impl Update {
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.next.public_ips(present.public_ips, &reservation.deployment);
         present.ensure_served(&at, twin, &offer, &reservation, public_ips).await?;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
@@ -142,7 +147,10 @@ impl Update {
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, is_first });
         }
-        let mut plan = unpinned.into_iter().fold(plan, Plan::with_note);
+        let has_traffic = at.traffic_left(contract).await? > 0;
+        let buy = format!("`threebot traffic {contract} --gb 10`");
+        let slow = foreseen::slow_note(&reservation.deployment, has_traffic, &buy);
+        let mut plan = slow.into_iter().chain(unpinned).fold(plan, Plan::with_note);
         if !is_first {
             let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
