@@ -9,7 +9,7 @@ use crate::{
     time::{exact_moment, stretch},
 };
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use tfgrid_client::{
     GridAt,
@@ -130,11 +130,11 @@ impl Pending {
     pub fn text(&self) -> String {
         let ago = |then| stretch(self.now.saturating_sub(then));
         let reported = match self.reported_at {
-            Some(at) => format!("its last report on it came {} ago", ago(at)),
-            None => "it has reported nothing on it yet".into(),
+            Some(at) => format!("the node's last report on it came {} ago", ago(at)),
+            None => "no report of the node's on it is on the chain yet".into(),
         };
         format!(
-            "the node has been trying version {} for {}; {reported}; it must answer by {} (in {})",
+            "version {} was asked for {} ago; {reported}; that it runs must be reported by {} (in {})",
             self.version,
             ago(self.asked_at),
             exact_moment(self.answer_by),
@@ -385,19 +385,38 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     )
 }
 
-/// What a node wrote, a line for each machine.
+/// What a node wrote, a line for each site and machine.
 pub fn result_text(result: &Value) -> String {
-    let Value::Object(machines) = result else { return result.to_string() };
-    let field = |(name, value): (&String, &Value)| {
-        format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))
-    };
-    let machine = |(name, fields): (&String, &Value)| match fields {
-        Value::Object(fields) => {
-            format!("{name}: {}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
-        }
+    let Value::Object(entries) = result else { return result.to_string() };
+    let entry = |(name, told): (&String, &Value)| match told {
+        Value::Object(fields) => format!("{name}: {}", told_text(fields)),
+        count if name == "+" => format!("{count} more"),
         other => format!("{name}: {other}"),
     };
-    machines.iter().map(machine).collect::<Vec<_>>().join("\n")
+    entries.iter().map(entry).collect::<Vec<_>>().join("\n")
+}
+
+/// What a node wrote of a site or a machine, in words. What isn't known stays as it is.
+fn told_text(fields: &Map<String, Value>) -> String {
+    const ORDER: [&str; 8] = ["url", "ip", "public_ip", "ipv6", "health", "restarts", "exit", "line"];
+    let known = ORDER.iter().filter_map(|name| fields.get_key_value(*name));
+    let others = fields.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let has_ended = fields.contains_key("exit");
+    let texts = known.chain(others).map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match name.as_str() {
+            "url" | "health" => text,
+            "ip" => format!("address {text}"),
+            "public_ip" | "ipv6" => format!("public address {text}"),
+            "restarts" => format!("restarts: {text}"),
+            "exit" => format!("exit code {text}"),
+            "line" if has_ended => format!("last line: {text}"),
+            // Why a site isn't published.
+            "line" => text,
+            other => format!("{other} {text}"),
+        }
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// JSON that has lines too long to read, in shorter ones.
@@ -571,11 +590,12 @@ pub mod tests {
     #[test]
     fn a_pending_version_has_its_start_and_deadline() {
         let pending = pending(None);
-        let text = "the node has been trying version 2 for 20 s; it has reported nothing on it yet; it must answer by \
-                    2023-11-14 22:23:20 UTC (in 10 min)";
+        let text = "version 2 was asked for 20 s ago; no report of the node's on it is on the chain yet; that it runs \
+                    must be reported by 2023-11-14 22:23:20 UTC (in 10 min)";
         assert_eq!((pending.text(), pending.reserved_ms()), (text.into(), 20_000));
         let reported = Pending { reported_at: Some(NOW - 5), ..pending };
-        assert!(reported.text().contains("; its last report on it came 5 s ago; "), "{}", reported.text());
+        let text = reported.text();
+        assert!(text.contains("; the node's last report on it came 5 s ago; "), "{text}");
         assert_eq!(reported.value()["reported_at"], NOW - 5);
     }
 
@@ -626,7 +646,8 @@ pub mod tests {
             not_opened: None,
         };
         let result = json!({ "web": { "ip": "172.30.0.2", "exit": 1, "line": text }, "job": { "exit": 0 } });
-        assert!(result_text(&result).starts_with("job: exit 0\nweb: exit 1, ip 172.30.0.2, line long words"));
+        let told = "job: exit code 0\nweb: address 172.30.0.2, exit code 1, last line: long words";
+        assert!(result_text(&result).starts_with(told));
         let rejected = closed(ClosingReason::NodeRejected { code: failure.code });
         let shown = [
             open.text(),
@@ -638,6 +659,24 @@ pub mod tests {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
         assert_eq!(readable("{ }"), "{ }");
+    }
+
+    #[test]
+    fn a_result_is_told_in_words() {
+        let url = "https://shop.gw1.example.org";
+        let result = json!({
+            "+": 2,
+            "db": { "ip": "172.30.0.2", "restarts": 3, "exit": 1, "line": "no space", "swap": 1 },
+            "shop": { "url": url },
+            "web": { "public_ip": "185.69.166.20", "ipv6": "2a10::9", "health": "unhealthy" },
+            "www": { "line": "it doesn't lead here" },
+        });
+        let expected = "2 more\n\
+                        db: address 172.30.0.2, restarts: 3, exit code 1, last line: no space, swap 1\n\
+                        shop: https://shop.gw1.example.org\n\
+                        web: public address 185.69.166.20, public address 2a10::9, unhealthy\n\
+                        www: it doesn't lead here";
+        assert_eq!(result_text(&result), expected);
     }
 
     #[test]

@@ -319,13 +319,16 @@ impl Wanted {
             .holding(deposit, fee, purse)?;
         let slow = foreseen::slow_note(&reservation.deployment, self.traffic_gb > 0, "--traffic-gb 10");
         let plan = slow.into_iter().chain(unpinned).fold(plan.with_note(note), Plan::with_note);
-        Ok(Planned { node, plan, call, deployment: reservation.deployment })
+        let domain = at.public_place(node).await?.domain;
+        Ok(Planned { node, domain, plan, call, deployment: reservation.deployment })
     }
 }
 
 /// A deployment's node and price, and the call that creates its contract.
 struct Planned<Call> {
     node: NodeId,
+    /// The node's domain for names.
+    domain: Option<String>,
     plan: Plan,
     call: Call,
     deployment: Deployment,
@@ -347,7 +350,7 @@ impl Deploy {
         self.wanted.place.ensure_said()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
-        let Planned { node, plan, call, deployment } =
+        let Planned { node, domain, plan, call, deployment } =
             self.wanted.plan(&session, &source, reservation).await?;
         let deposit = consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "deploy", &call).await?;
@@ -364,11 +367,19 @@ impl Deploy {
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
-            // The chain doesn't know yet how it fares.
             let mut rows = vec![row("contract", &contract.to_string()), row("node", &node.to_string())];
             rows.extend(contract::addresses_row(&answer.value));
+            if answer.value["state"] == "created" {
+                let until = "`threebot ps` says created until the node's report is there, some blocks later";
+                rows.push(row("on chain", until));
+            }
             answer.text = format!("{}\n{}", rows.join("\n"), status::text(&status));
         }
+        let sites = deployment.site_urls(domain.as_deref());
+        for url in sites.values() {
+            answer.text.push_str(&format!("\n{}", row("site", url)));
+        }
+        merge(&mut answer.value, json!({ "sites": sites }));
         Ok(answer)
     }
 
