@@ -12,7 +12,7 @@ use tfgrid_client::{
     GridAt, api,
     deployment::Secrets,
     grid_at::SealKeys,
-    primitives::{Body, NodeId, TwinId},
+    primitives::{Body, ContractId, NodeId, PublicKey, TwinId},
     sealing::{Recipient, SealKey, seal},
 };
 
@@ -118,6 +118,40 @@ fn read_identity(file: &Path) -> Result<SealKey> {
     line.unwrap_or_default().parse().with_context(|| format!("{} has no secret key", file.display()))
 }
 
+/// The error where a key, if there is one, doesn't open what is sealed in a contract of this twin.
+pub async fn unopened(
+    at: &GridAt,
+    twin: TwinId,
+    contract: ContractId,
+    key: Option<&SealKey>,
+) -> Result<anyhow::Error> {
+    let own = at.twin(twin).await?.and_then(|twin| twin.encryption_key);
+    Ok(anyhow::anyhow!(not_opened(contract, key, own.as_ref())))
+}
+
+/// Says which key opens what is sealed in a contract; `own` is the one that its twin has on the chain.
+fn not_opened(contract: ContractId, key: Option<&SealKey>, own: Option<&PublicKey>) -> String {
+    let given = key.map(|key| key.recipient().to_string());
+    let own = own.and_then(|key| Recipient::new(key).ok()).map(|own| own.to_string());
+    let what = match &given {
+        Some(given) => format!("contract {contract} isn't sealed to the key of --identity, {given}"),
+        None => format!("contract {contract} is sealed"),
+    };
+    let opens: String = match own {
+        None => "your twin has no key on the chain (`threebot twin seal-key` sets one for later): only one that was \
+                 named with --recipient opens it"
+            .into(),
+        Some(own) if Some(&own) == given.as_ref() => {
+            "that is your twin's now, and an earlier one of your twin's may open it".into()
+        }
+        Some(own) => format!("--identity with that of your twin, {own}, opens it, or an earlier one"),
+    };
+    format!(
+        "{what}: {opens}. Where no key does, only its node reads it: `threebot update {contract} -f FILE` without \
+         --identity replaces it by what your file says"
+    )
+}
+
 /// Says that a body is public, with which variables, and which of them look as if they shouldn't be.
 fn public_note(variables: &BTreeSet<String>, secrets: &[String]) -> String {
     let public = "anyone can read the deployment on the chain";
@@ -173,6 +207,26 @@ mod tests {
         assert!(weak.recipients().is_err(), "nothing is sealed to everyone");
         assert!(stranger.open(&sealed).is_err());
         assert!(SealKey::new(&[1; 32]).unwrap().of(8).open(&sealed).is_err(), "in a stranger's contract");
+    }
+
+    #[test]
+    fn a_key_that_does_not_open_is_told_with_those_that_may() {
+        let [own, other] = [1, 2].map(|seed| SealKey::new(&[seed; 32]).unwrap());
+        let public = own.recipient().key().unwrap();
+        let told = |key, own| not_opened(7, key, own);
+        let sealed = told(None, Some(&public));
+        let with_own =
+            format!("contract 7 is sealed: --identity with that of your twin, {}", own.recipient());
+        assert!(sealed.starts_with(&with_own), "{sealed}");
+        let wrong = told(Some(&other), Some(&public));
+        assert!(wrong.contains(&other.recipient().to_string()), "{wrong}");
+        assert!(wrong.contains(&own.recipient().to_string()), "{wrong}");
+        assert!(told(Some(&own), Some(&public)).contains("that is your twin's now, and an earlier one"));
+        let none = told(None, None);
+        assert!(
+            none.contains("your twin has no key") && none.contains("threebot update 7 -f FILE"),
+            "{none}"
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From an application's file to parts that run: one plan, one batch of calls, one wait.
 
-use super::{Ask, Difference, Market, Owned, Running, State, place, placement::misplaced, steps::Steps};
+use super::{
+    Ask, Difference, Market, Owned, Running, State, key_text, place, placement::misplaced, steps::Steps,
+};
 use crate::{
     commands::{
         deploy::{Settled, settled},
@@ -199,7 +201,8 @@ pub async fn compare(
     lines.extend(steps.stray.iter().map(|running| Line::of(running, Fate::Stray)));
     let mut texts: Vec<String> = lines.iter().map(Line::difference).collect();
     if !uncompared.is_empty() {
-        texts.push(format!("sealed secrets aren't compared without --identity: those of {uncompared}"));
+        let why = key_text(options.key.is_some());
+        texts.push(format!("sealed secrets of {uncompared} aren't compared: {why}"));
     }
     let parts: Vec<Value> = lines.iter().map(Line::value).collect();
     Ok(Answer::new(texts.join("\n"), json!({ "application": application.name, "parts": parts })))
@@ -637,14 +640,16 @@ fn notes(application: &Application, steps: &Steps<'_>, owned: &Owned, market: &M
     }
     if !steps.uncompared.is_empty() {
         notes.push(format!(
-            "sealed secrets aren't compared without --identity, and stay: those of {}",
-            steps.uncompared.join(", ")
+            "sealed secrets of {} aren't compared, and stay: {}",
+            steps.uncompared.join(", "),
+            key_text(owned.has_key)
         ));
     }
     if !owned.unreadable.is_empty() {
         notes.push(format!(
-            "{} of yours can't be opened, and may be parts of this: --identity opens what is sealed",
-            counted(owned.unreadable.len() as u64, "contract")
+            "{} of yours can't be read, and may be parts of this: {}",
+            counted(owned.unreadable.len() as u64, "sealed contract"),
+            key_text(owned.has_key)
         ));
     }
     notes

@@ -16,7 +16,7 @@ use crate::{
     output::Answer,
     pins,
     plan::{Plan, Replaced},
-    sealing::{Identity, Sealing},
+    sealing::{Identity, Sealing, unopened},
     session::Session,
     source::Source,
 };
@@ -27,9 +27,9 @@ use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
     api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
-    deployment::Deployment,
+    deployment::{Deployment, Rejection},
     primitives::{
-        Body, ContractId, NodeId, Rates, Resources, TwinId, UsdRate,
+        Body, ContractId, FailureCode, NodeId, Rates, Resources, TwinId, UsdRate,
         views::{ContractStatus, NodeOffer, Target, TwinContract},
     },
     sealing::SealKey,
@@ -139,7 +139,12 @@ impl Update {
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
-        let active = present.body.as_ref().map(|body| opened(body, key)).transpose()?.flatten();
+        let active = match present.body.as_ref().map(|body| opened(body, key)).transpose() {
+            Err(refused) if refused.code == FailureCode::BodyUnsupported => {
+                return Err(unopened(&at, twin, contract, key).await?);
+            }
+            read => read.with_context(|| format!("the body of contract {contract}"))?.flatten(),
+        };
         let (reservation, unpinned) = pins::pinned(reservation, active.as_ref(), self.pinning.no_pin).await?;
         let prepared = self.next.sealing.prepare(&at, node, twin, &reservation).await?;
         if present.is(&prepared.body, &reservation, public_ips) {
@@ -277,13 +282,10 @@ async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &P
 }
 
 /// What a body runs, as far as it can be read here and is a deployment.
-fn opened(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>> {
+fn opened(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>, Rejection> {
     let deployment = match (body, key) {
         (Body::Plain(plain), _) => Deployment::parse(plain),
-        (Body::Sealed(sealed), Some(key)) => {
-            let plain = key.open(sealed).context("--identity doesn't open the version that runs")?;
-            Deployment::parse(&plain)
-        }
+        (Body::Sealed(sealed), Some(key)) => Deployment::parse(&key.open(sealed)?),
         (Body::Sealed(_), None) => return Ok(None),
     };
     Ok(deployment.ok())
@@ -300,7 +302,8 @@ fn check_volumes(
         Some(active) => next.check_follows(active).context("the node would refuse this version")?,
         None if !is_readable && next.volumes().next().is_some() => {
             return Ok(Some(
-                "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves",
+                "the version that runs is sealed, and replaced unread: with --identity it is checked that no volume \
+                 shrinks or moves",
             ));
         }
         None => {}
@@ -381,6 +384,7 @@ mod tests {
             let is_readable = key.is_some() || matches!(body, Body::Plain(_));
             let next = Deployment::parse(&data(mib)).unwrap();
             opened(body, key)
+                .map_err(anyhow::Error::new)
                 .and_then(|active| check_volumes(active.as_ref(), is_readable, &next))
                 .map_err(|error| format!("{error:#}"))
         };
