@@ -10,11 +10,11 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::{Map, Value, json};
-use std::net::IpAddr;
+use std::{error::Error, fmt, net::IpAddr};
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
-    deployment::Deployment as Workloads,
+    deployment::{Deployment as Workloads, UNTOLD, WITHHELD, WorkloadData},
     primitives::{
         Balance, Body, ContractId, FailureCode, Rates, Resources, TwinId, UnixSeconds, UsageTotals,
         UsdAmount,
@@ -213,7 +213,7 @@ fn with_open_secrets(plain: &[u8], key: &SealKey) -> Result<Vec<u8>> {
 
 /// A failure in what `show` says.
 fn failure_row(failure: &Failure) -> String {
-    row("failed", &format!("version {}: {}", failure.version, failure_text(failure)))
+    row("failed", &format!("version {}: {}", failure.version, failure_text(failure, None)))
 }
 
 fn closed_value(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> Value {
@@ -314,11 +314,24 @@ impl OpenContract {
             if self.traffic_left > 0 {
                 lines.push(row("traffic", &format!("{} left", size_text(self.traffic_left))));
             }
+            if self.is_withheld() {
+                let events =
+                    format!("`threebot events {}` has what is told to its owner alone", self.contract);
+                lines.push(row("events", &events));
+            }
             let body = readable(self.body.as_deref().unwrap_or("none"));
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
             lines.extend(self.not_opened.as_ref().map(|why| row("not open", why)));
         }
         lines.join("\n")
+    }
+
+    /// Whether the node has left out what its owner alone is told.
+    fn is_withheld(&self) -> bool {
+        let failure =
+            self.failure.as_ref().map(|failure| String::from_utf8_lossy(&failure.text).into_owned());
+        let result = self.result.as_ref().map(Value::to_string);
+        [failure, result].into_iter().flatten().any(|text| text.contains(WITHHELD))
     }
 
     fn kind_text(&self) -> String {
@@ -446,13 +459,62 @@ pub fn size_text(bytes: u64) -> String {
 }
 
 /// A version of a contract that its node can't run.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {}", failure_text(.failure))]
+#[derive(Debug)]
 pub struct Rejected {
     /// What happened to the version.
-    pub what: String,
+    what: String,
     /// What the node said.
     pub failure: Failure,
+    /// The image that couldn't be fetched, where it is known here.
+    pub image: Option<String>,
+    /// What the node has told its owner alone.
+    pub said: Vec<String>,
+}
+
+impl Rejected {
+    pub fn new(what: impl Into<String>, failure: Failure) -> Self {
+        Self { what: what.into(), failure, image: None, said: Vec::new() }
+    }
+
+    /// The same with what its owner knows: the deployment, and what the node has `said`.
+    pub fn explained(self, deployment: Option<&Workloads>, said: Vec<String>) -> Self {
+        let path = String::from_utf8_lossy(&self.failure.path).into_owned();
+        let image = deployment.and_then(|deployment| image_at(deployment, &path));
+        let said = if self.is_withheld() { said } else { Vec::new() };
+        Self { image, said, ..self }
+    }
+
+    /// Whether what the node said leaves out what its owner alone is told.
+    fn is_withheld(&self) -> bool {
+        String::from_utf8_lossy(&self.failure.text).contains(WITHHELD)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, failure_text(&self.failure, self.image.as_deref()))?;
+        if !self.said.is_empty() {
+            return write!(f, "\nits node has told you alone:\n  {}", self.said.join("\n  "));
+        }
+        if self.is_withheld() {
+            f.write_str(
+                ". Its last words are told while the contract is open: by `threebot events`, and here where this \
+                 device is one of your twin's (`threebot device add`)",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Rejected {}
+
+/// The image of the machine to whose field a JSON pointer leads.
+fn image_at(deployment: &Workloads, path: &str) -> Option<String> {
+    let index: usize = path.strip_prefix("/workloads/")?.strip_suffix("/data/image")?.parse().ok()?;
+    match &deployment.workloads.get(index)?.data {
+        WorkloadData::Zmachine(machine) => Some(machine.image.clone()),
+        _ => None,
+    }
 }
 
 /// The error of a command that waited for a contract which closed instead.
@@ -466,19 +528,21 @@ pub async fn ended(at: &GridAt, contract: ContractId, reason: &ClosingReason) ->
     };
     Ok(match at.failure(contract).await? {
         Some(failure) if matches!(reason, ClosingReason::NodeRejected { .. }) => {
-            Rejected { what, failure }.into()
+            Rejected::new(what, failure).into()
         }
         _ => anyhow::anyhow!("{what}: {}", reason_text(reason)),
     })
 }
 
-/// What a node said about a version that it can't run.
-fn failure_text(failure: &Failure) -> String {
+/// What a node said about a version that it can't run; with the image that this is about, where it is known.
+fn failure_text(failure: &Failure, image: Option<&str>) -> String {
     let Failure { code, path, text, .. } = failure;
     let place =
         if path.is_empty() { String::new() } else { format!(", at {}", String::from_utf8_lossy(path)) };
-    let words = if text.is_empty() { String::new() } else { format!(": {}", String::from_utf8_lossy(text)) };
-    format!("{} ({code:?}){place}{words}", code_text(*code))
+    let words = String::from_utf8_lossy(text);
+    let is_news = !words.is_empty() && (image.is_none() || !words.starts_with(UNTOLD));
+    let words = image.into_iter().chain(is_news.then_some(&*words)).map(|words| format!(": {words}"));
+    format!("{} ({code:?}){place}{}", code_text(*code), words.collect::<String>())
 }
 
 /// The same for scripts.

@@ -3,6 +3,7 @@
 //! A page behind a web gateway.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::{fs, process::Command, time::Duration};
 use tfgrid_tests::{DOMAIN, GATEWAY, GREETING, Grid, shop_deployment, wait_for};
 
@@ -55,7 +56,12 @@ pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
     let listed = user.threebot(&["gateway", "list"])?;
     ensure!(listed["nodes"][0]["domain"] == DOMAIN, "{listed}");
     let name = user.threebot(&["name", "reserve", "shop"])?["contract"].clone();
-    let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
+    let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
+    ensure!(deployed["sites"]["shop"] == format!("https://shop.{DOMAIN}"), "{deployed}");
+    let warned = deployed["plan"]["notes"].as_array().context("a plan has no notes")?;
+    let slow = |note: &Value| note.as_str().is_some_and(|note| note.contains("no traffic is bought"));
+    ensure!(warned.iter().any(slow), "{deployed}");
+    let contract = deployed["contract"].to_string();
     let mut last = None;
     let published = wait_for("the page to be published", LIMIT, || {
         let page = page(grid);

@@ -12,7 +12,9 @@ use crate::{
     },
     contract::result_text,
     deployment::Reservation,
+    device::DeviceFile,
     foreseen::{self, Foreseen, Purse},
+    heard::Heard,
     many::answers,
     output::{Answer, counted, note},
     pins,
@@ -40,7 +42,7 @@ use tfgrid_client::{
         },
         utility::calls::BatchAll,
     },
-    deployment::{Application, Part, Rejection},
+    deployment::{Application, Deployment, Part, Rejection},
     primitives::{
         Balance, ContractId, NodeId, Rates, TwinId, UsdRate,
         views::{ContractStatus, NodeOffer, TwinContract},
@@ -75,6 +77,8 @@ pub struct Rollout {
     batches: Vec<StaticPayload<BatchAll>>,
     /// Contracts for which their nodes haven't answered since an earlier run.
     unsettled: Vec<Awaited>,
+    /// What the parts are to run.
+    deployments: BTreeMap<String, Deployment>,
 }
 
 /// A contract whose node hasn't answered yet.
@@ -84,6 +88,8 @@ pub struct Awaited {
     pub contract: ContractId,
     /// The version of an update; `None` for a first version.
     pub version: Option<u32>,
+    /// What it is to run, where that is known.
+    pub deployment: Option<Deployment>,
 }
 
 /// How a wait ended.
@@ -259,7 +265,8 @@ impl Rollout {
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
         let plan = notes.into_iter().chain(unpinned).chain(slow).chain(readers).fold(plan, Plan::with_note);
-        Ok(Self { application: application.name, twin, plan, lines, batches, unsettled })
+        let deployments = parts.into_iter().map(|(part, state)| (part, state.deployment)).collect();
+        Ok(Self { application: application.name, twin, plan, lines, batches, unsettled, deployments })
     }
 
     /// Whether nothing is to be submitted.
@@ -297,14 +304,20 @@ impl Rollout {
             let contract = line.contract?;
             let version = versions.get(&contract).copied();
             let is_asked = line.fate == Fate::Create || version.is_some();
-            is_asked.then(|| Awaited { part: line.part.clone(), contract, version })
+            let deployment = self.deployments.get(&line.part).cloned();
+            is_asked.then(|| Awaited { part: line.part.clone(), contract, version, deployment })
         }));
         Ok(awaited)
     }
 
     /// Waits until all of these run, each of which goes as soon as it does.
-    pub async fn wait(&self, session: &Session, awaited: &mut Vec<Awaited>) -> Result<Finished> {
-        await_all(session, self.twin, awaited).await
+    pub async fn wait(
+        &self,
+        session: &Session,
+        device: &DeviceFile,
+        awaited: &mut Vec<Awaited>,
+    ) -> Result<Finished> {
+        await_all(session, device, self.twin, awaited).await
     }
 
     /// Cancels the contracts that this run has created; answers with their ids.
@@ -367,10 +380,11 @@ impl Awaited {
 
     /// What a contract of an earlier run still awaits.
     pub fn of(running: &Running) -> Option<Self> {
-        let Running { part, contract, pending, is_deployed, .. } = running;
+        let Running { part, contract, pending, is_deployed, state, .. } = running;
         let awaits = !is_deployed || pending.is_some();
         let version = pending.filter(|_| *is_deployed);
-        awaits.then(|| Self { part: part.clone(), contract: *contract, version })
+        let deployment = Some(state.deployment.clone());
+        awaits.then(|| Self { part: part.clone(), contract: *contract, version, deployment })
     }
 }
 
@@ -675,9 +689,16 @@ fn sum(one: Rates, other: Rates) -> Rates {
 }
 
 /// Waits until all of these run; each goes from the list as soon as it does. One read of all contracts for each block,
-/// however many are awaited.
-pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaited>) -> Result<Finished> {
+/// however many are awaited. What their nodes tell this device meanwhile goes into the error.
+pub async fn await_all(
+    session: &Session,
+    device: &DeviceFile,
+    twin: TwinId,
+    awaited: &mut Vec<Awaited>,
+) -> Result<Finished> {
     let (count, mut done) = (awaited.len(), 0);
+    let heard = Heard::default();
+    let _listening = heard.listen(session, device, awaited.iter().map(|awaited| awaited.contract).collect());
     let mut heads = session.grid.follow().await?;
     while !awaited.is_empty() {
         let at = heads.next().await.context("the connection to the chain ended; the parts stay open")??;
@@ -693,6 +714,7 @@ pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaite
                     awaited.remove(index);
                 }
                 Settled::Failed(error) => {
+                    let error = heard.explain(asked.contract, asked.deployment.as_ref(), error);
                     return Ok(Finished::Failed(error.context(format!("{} doesn't run", asked.text()))));
                 }
             }

@@ -10,6 +10,7 @@ use crate::{
     deployment::{DeploymentFile, Reservation},
     device::DeviceFile,
     foreseen::{self, Purse},
+    heard::Heard,
     output::{Answer, note, row},
     peer, pins,
     plan::Plan,
@@ -89,8 +90,6 @@ pub struct Deploy {
     #[command(flatten)]
     pub wanted: Wanted,
     #[command(flatten)]
-    device: DeviceFile,
-    #[command(flatten)]
     execution: Execution,
 }
 
@@ -103,6 +102,8 @@ pub struct Execution {
     /// Leave the other new parts of an application as they are if one doesn't come to run
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    device: DeviceFile,
     #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
@@ -358,12 +359,13 @@ impl Deploy {
         let late = format!("contract {contract} isn't deployed yet; it stays open");
         // Whoever interrupts the wait has to know what to look at.
         note(&format!("contract {contract} is open: waiting until it runs on node {node}"), global.json);
-        let mut told = None;
+        let (mut told, heard) = (None, Heard::default());
         let runs = async {
-            told = self.until_it_runs(&session, node, contract, global.json).await?;
+            told = self.until_it_runs(&session, node, contract, &heard).await?;
             Ok(())
         };
-        waiting.wait(&session, contract, &late, runs).await?;
+        let waited = waiting.wait(&session, contract, &late, runs).await;
+        waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
@@ -389,16 +391,16 @@ impl Deploy {
         session: &Session,
         node: NodeId,
         contract: ContractId,
-        json: bool,
+        heard: &Heard,
     ) -> Result<Option<Status>> {
         let by_node = async {
-            match peer::ready(session, &self.device, node, contract, json).await {
+            match peer::ready(session, &self.execution.device, node, contract, heard).await {
                 Ok(Some(status)) => Some(status),
                 Ok(None) => pending().await,
                 Err(error) => {
                     note(
                         &format!("waiting for the chain, since the node doesn't say how it fares: {error:#}"),
-                        json,
+                        session.json,
                     );
                     pending().await
                 }
@@ -428,7 +430,7 @@ impl Execution {
         let deposit = if rollout.is_done() { None } else { self.consent.ask_for(session, &rollout.plan)? };
         let mut awaited = rollout.submit(session, deposit).await?;
         if !self.waiting.no_wait {
-            let waits = rollout.wait(session, &mut awaited);
+            let waits = rollout.wait(session, &self.device, &mut awaited);
             match tokio::time::timeout(self.waiting.timeout, waits).await {
                 Ok(Ok(Finished::AllRun)) => {}
                 Ok(Ok(Finished::Failed(error))) => {
@@ -600,7 +602,7 @@ parts:
     fn what_failed_says_what_was_undone() {
         assert!(undone_text("shop", &[7, 8]).ends_with("new contracts were cancelled: 7, 8"));
         assert!(undone_text("shop", &[]).ends_with("`threebot ps` shows what stands"));
-        let awaited = Awaited { part: "db".into(), contract: 7, version: None };
+        let awaited = Awaited { part: "db".into(), contract: 7, version: None, deployment: None };
         let text = "after 10 min these don't run yet: db (contract 7); they stay open, \
                     and `threebot wait shop` goes on waiting";
         assert_eq!(late("shop", &[awaited], Duration::from_secs(600)), text);

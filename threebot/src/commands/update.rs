@@ -12,7 +12,9 @@ use crate::{
     consent::{Consent, dry_run},
     contract::{self, Pending, Rejected, own_contract},
     deployment::{DeploymentFile, Reservation},
+    device::DeviceFile,
     foreseen::{self, Purse},
+    heard::Heard,
     output::Answer,
     pins,
     plan::{Plan, Replaced},
@@ -65,6 +67,8 @@ pub struct Update {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -98,7 +102,8 @@ impl Update {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first } = self.plan(&session, &source, reservation, key.as_ref()).await?;
+        let Change { plan, call, is_first, deployment } =
+            self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
         }
@@ -106,6 +111,8 @@ impl Update {
         let deposit = self.consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
+        let heard = Heard::default();
+        let _listening = heard.listen(&session, &self.device, vec![contract]);
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
@@ -115,7 +122,8 @@ impl Update {
             }
             updated(&session, contract, version).await
         };
-        self.waiting.wait(&session, contract, &late, done).await?;
+        let waited = self.waiting.wait(&session, contract, &late, done).await;
+        waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
     }
 
@@ -150,7 +158,7 @@ impl Update {
         if present.is(&prepared.body, &reservation, public_ips) {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
-            return Ok(Change { plan, call: None, is_first });
+            return Ok(Change { plan, call: None, is_first, deployment: reservation.deployment });
         }
         let has_traffic = at.traffic_left(contract).await? > 0;
         let buy = format!("`threebot traffic {contract} --gb 10`");
@@ -177,7 +185,7 @@ impl Update {
         let returned = pending.and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
         let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
-        Ok(Change { plan, call: Some(call), is_first })
+        Ok(Change { plan, call: Some(call), is_first, deployment: reservation.deployment })
     }
 }
 
@@ -272,6 +280,7 @@ struct Change<Call> {
     call: Option<Call>,
     /// Whether no version runs yet.
     is_first: bool,
+    deployment: Deployment,
 }
 
 /// The version of a contract that another one replaces. `present` are the contract's rates.
@@ -351,7 +360,7 @@ pub async fn settled_update(at: &GridAt, contract: ContractId, version: u32) -> 
     }
     if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
         let what = format!("version {version} can't run; the old version {} still runs", deployment.version);
-        return Ok(Settled::Failed(Rejected { what, failure }.into()));
+        return Ok(Settled::Failed(Rejected::new(what, failure).into()));
     }
     if deployment.pending.is_none() && deployment.last_version >= version {
         return Ok(Settled::Failed(anyhow::anyhow!(
