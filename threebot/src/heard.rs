@@ -2,6 +2,7 @@
 //! What nodes tell the owner of contracts that are waited for: events, which are gone with a contract that closes.
 
 use crate::{contract::Rejected, device::DeviceFile, peer, session::Session};
+use anyhow::Result;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +13,7 @@ use tfgrid_client::{
     peer::{
         Device, NodeAddress, NodePeer,
         frame::Frame,
-        protocol::{Ask, Event, Message},
+        protocol::{Ask, Event, Message, Status},
     },
     primitives::{ContractId, NodeId},
 };
@@ -99,7 +100,7 @@ async fn listen_to(
     heard: Heard,
 ) {
     let Some(first) = contracts.first().copied() else { return };
-    let connected =
+    let connected: Result<(NodePeer, Status)> =
         peer::connect(&device, node, &address, None, move |peer| Box::pin(peer.status(first))).await;
     let Ok((peer, _)) = connected else { return };
     let (peer, mut following) = (Arc::new(peer), JoinSet::new());

@@ -54,7 +54,9 @@ image, and revoke it when the contract is closed: the farmer of the node can get
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
 A machine with `public_ip: true, ports: [80/tcp]` has a public IPv4 address of
 which this port is open; `ipv6: true` gives it an IPv6 address. What goes over
-them is paid for in advance with --traffic-gb; without that, they are slow.
+them and over sites is paid for in advance with --traffic-gb; without that, they
+are slow.
+A site under a name of a gateway needs the name: `threebot name reserve NAME`.
 
 Example of a deployment:
   version: 1
