@@ -44,7 +44,7 @@ use tfgrid_client::{
     },
     deployment::{Application, Deployment, Part, Rejection},
     primitives::{
-        Balance, ContractId, NodeId, Rates, TwinId, UsdRate,
+        Balance, ContractId, Features, NodeId, Rates, TwinId, UsdRate,
         views::{ContractStatus, NodeOffer, TwinContract},
     },
     sealing::SealKey,
@@ -230,7 +230,8 @@ impl Rollout {
             bail!("{paused}; until then no node runs anything new");
         }
         let with_ips = application.parts.values().any(|part| part.public_ips > 0);
-        let market = Market::read(&at, &contracts, with_ips).await?;
+        let has_sites = |state: &State| state.deployment.features().contains(Features::GATEWAYS);
+        let market = Market::read(&at, &contracts, with_ips, parts.values().any(has_sites)).await?;
         ensure_nodes(&application, &market)?;
         let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         let steps = Steps::new(&parts, &running);
@@ -563,7 +564,8 @@ fn work(
     let ask = |name: &&str| {
         let (part, state) = (application.parts.get(*name)?, parts.get(*name)?);
         let (name, _) = application.parts.get_key_value(*name)?;
-        Some(Ask { name, part, resources: state.resources, features: state.deployment.features() })
+        let has_names = state.deployment.site_names().next().is_some();
+        Some(Ask { name, part, resources: state.resources, features: state.deployment.features(), has_names })
     };
     let asks: Vec<Ask> = steps.create.iter().filter_map(ask).collect();
     let nodes = place(application, &asks, &held, market)?;

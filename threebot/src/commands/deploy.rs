@@ -32,7 +32,7 @@ use tfgrid_client::{
     GridAt, api,
     deployment::{Application, Deployment, Part},
     peer::protocol::Status,
-    primitives::{ContractId, FarmId, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
+    primitives::{ContractId, FarmId, Features, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
     units::{parse_country, parse_duration, parse_id, parse_rate},
 };
 
@@ -264,9 +264,10 @@ impl Wanted {
         let name = "the deployment";
         let part = self.place.over(Part { public_ips: ips, ..Part::default() });
         let own = at.contracts_of_twin(twin).await?;
-        let market = Market::read(at, &own, ips > 0).await?;
         let (resources, features) = (reservation.resources, reservation.features);
-        let asks = [Ask { name, part: &part, resources, features }];
+        let market = Market::read(at, &own, ips > 0, features.contains(Features::GATEWAYS)).await?;
+        let has_names = reservation.deployment.site_names().next().is_some();
+        let asks = [Ask { name, part: &part, resources, features, has_names }];
         let parts = [(name.to_owned(), part.clone())].into();
         let alone = Application { version: 1, name: name.into(), spread: None, parts };
         let nodes = place(&alone, &asks, &BTreeMap::new(), &market)?;
