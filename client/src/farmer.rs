@@ -104,7 +104,7 @@ impl GridAt {
 
     /// The nodes with public addresses, which publish sites, with their domains for names.
     pub async fn gateways(&self) -> Result<BTreeMap<NodeId, Option<String>>, Error> {
-        let found = self.entries("the nodes' gateways", api::storage().nodes().public_configs(), ()).await?;
+        let found = self.entries("the gateways", api::storage().nodes().public_configs(), ()).await?;
         let with_address =
             found.into_iter().filter(|(_, config)| config.ipv4.is_some() || config.ipv6.is_some());
         let gateways = with_address.map(|((node,), config)| {
