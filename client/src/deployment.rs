@@ -26,7 +26,7 @@ pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
 pub use ports::{Ports, PortsError};
-pub use rejection::Rejection;
+pub use rejection::{Rejection, UNTOLD, WITHHELD};
 pub use rules::{is_workload_name, private_subnet};
 pub use secrets::{OpenSecrets, Secrets, Text};
 

@@ -98,11 +98,19 @@ impl GridAt {
 
     /// The domains under which nodes serve gateway names.
     pub async fn domains(&self) -> Result<BTreeMap<NodeId, String>, Error> {
-        let found = self.entries("the nodes' domains", api::storage().nodes().public_configs(), ()).await?;
-        let text = |domain: &[u8]| String::from_utf8_lossy(domain).into_owned();
-        let domains =
-            found.iter().filter_map(|((node,), config)| Some((*node, text(&config.domain.as_ref()?.0))));
-        Ok(domains.collect())
+        let gateways = self.gateways().await?.into_iter();
+        Ok(gateways.filter_map(|(node, domain)| Some((node, domain?))).collect())
+    }
+
+    /// The nodes with public addresses, which publish sites, with their domains for names.
+    pub async fn gateways(&self) -> Result<BTreeMap<NodeId, Option<String>>, Error> {
+        let found = self.entries("the gateways", api::storage().nodes().public_configs(), ()).await?;
+        let with_address =
+            found.into_iter().filter(|(_, config)| config.ipv4.is_some() || config.ipv6.is_some());
+        let gateways = with_address.map(|((node,), config)| {
+            (node, config.domain.map(|domain| String::from_utf8_lossy(&domain.0).into_owned()))
+        });
+        Ok(gateways.collect())
     }
 
     /// For how many milliseconds of a farming period a node was heard from.

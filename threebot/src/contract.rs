@@ -9,12 +9,12 @@ use crate::{
     time::{exact_moment, stretch},
 };
 use anyhow::Result;
-use serde_json::{Value, json};
-use std::net::IpAddr;
+use serde_json::{Map, Value, json};
+use std::{error::Error, fmt, net::IpAddr};
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
-    deployment::Deployment as Workloads,
+    deployment::{Deployment as Workloads, UNTOLD, WITHHELD, WorkloadData},
     primitives::{
         Balance, Body, ContractId, FailureCode, Rates, Resources, TwinId, UnixSeconds, UsageTotals,
         UsdAmount,
@@ -130,11 +130,11 @@ impl Pending {
     pub fn text(&self) -> String {
         let ago = |then| stretch(self.now.saturating_sub(then));
         let reported = match self.reported_at {
-            Some(at) => format!("its last report on it came {} ago", ago(at)),
-            None => "it has reported nothing on it yet".into(),
+            Some(at) => format!("the node's last report on it came {} ago", ago(at)),
+            None => "no report of the node's on it is on the chain yet".into(),
         };
         format!(
-            "the node has been trying version {} for {}; {reported}; it must answer by {} (in {})",
+            "version {} was asked for {} ago; {reported}; that it runs must be reported by {} (in {})",
             self.version,
             ago(self.asked_at),
             exact_moment(self.answer_by),
@@ -213,7 +213,7 @@ fn with_open_secrets(plain: &[u8], key: &SealKey) -> Result<Vec<u8>> {
 
 /// A failure in what `show` says.
 fn failure_row(failure: &Failure) -> String {
-    row("failed", &format!("version {}: {}", failure.version, failure_text(failure)))
+    row("failed", &format!("version {}: {}", failure.version, failure_text(failure, None)))
 }
 
 fn closed_value(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> Value {
@@ -314,11 +314,24 @@ impl OpenContract {
             if self.traffic_left > 0 {
                 lines.push(row("traffic", &format!("{} left", size_text(self.traffic_left))));
             }
+            if self.is_withheld() {
+                let events =
+                    format!("`threebot events {}` has what is told to its owner alone", self.contract);
+                lines.push(row("events", &events));
+            }
             let body = readable(self.body.as_deref().unwrap_or("none"));
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
             lines.extend(self.not_opened.as_ref().map(|why| row("not open", why)));
         }
         lines.join("\n")
+    }
+
+    /// Whether the node has left out what its owner alone is told.
+    fn is_withheld(&self) -> bool {
+        let failure =
+            self.failure.as_ref().map(|failure| String::from_utf8_lossy(&failure.text).into_owned());
+        let result = self.result.as_ref().map(Value::to_string);
+        [failure, result].into_iter().flatten().any(|text| text.contains(WITHHELD))
     }
 
     fn kind_text(&self) -> String {
@@ -385,19 +398,38 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     )
 }
 
-/// What a node wrote, a line for each machine.
+/// What a node wrote, a line for each site and machine.
 pub fn result_text(result: &Value) -> String {
-    let Value::Object(machines) = result else { return result.to_string() };
-    let field = |(name, value): (&String, &Value)| {
-        format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))
-    };
-    let machine = |(name, fields): (&String, &Value)| match fields {
-        Value::Object(fields) => {
-            format!("{name}: {}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
-        }
+    let Value::Object(entries) = result else { return result.to_string() };
+    let entry = |(name, told): (&String, &Value)| match told {
+        Value::Object(fields) => format!("{name}: {}", told_text(fields)),
+        count if name == "+" => format!("{count} more"),
         other => format!("{name}: {other}"),
     };
-    machines.iter().map(machine).collect::<Vec<_>>().join("\n")
+    entries.iter().map(entry).collect::<Vec<_>>().join("\n")
+}
+
+/// What a node wrote of a site or a machine, in words. What isn't known stays as it is.
+fn told_text(fields: &Map<String, Value>) -> String {
+    const ORDER: [&str; 8] = ["url", "ip", "public_ip", "ipv6", "health", "restarts", "exit", "line"];
+    let known = ORDER.iter().filter_map(|name| fields.get_key_value(*name));
+    let others = fields.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let has_ended = fields.contains_key("exit");
+    let texts = known.chain(others).map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match name.as_str() {
+            "url" | "health" => text,
+            "ip" => format!("address {text}"),
+            "public_ip" | "ipv6" => format!("public address {text}"),
+            "restarts" => format!("restarts: {text}"),
+            "exit" => format!("exit code {text}"),
+            "line" if has_ended => format!("last line: {text}"),
+            // Why a site isn't published.
+            "line" => text,
+            other => format!("{other} {text}"),
+        }
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// JSON that has lines too long to read, in shorter ones.
@@ -427,13 +459,62 @@ pub fn size_text(bytes: u64) -> String {
 }
 
 /// A version of a contract that its node can't run.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {}", failure_text(.failure))]
+#[derive(Debug)]
 pub struct Rejected {
     /// What happened to the version.
-    pub what: String,
+    what: String,
     /// What the node said.
     pub failure: Failure,
+    /// The image that couldn't be fetched, where it is known here.
+    pub image: Option<String>,
+    /// What the node has told its owner alone.
+    pub said: Vec<String>,
+}
+
+impl Rejected {
+    pub fn new(what: impl Into<String>, failure: Failure) -> Self {
+        Self { what: what.into(), failure, image: None, said: Vec::new() }
+    }
+
+    /// The same with what its owner knows: the deployment, and what the node has `said`.
+    pub fn explained(self, deployment: Option<&Workloads>, said: Vec<String>) -> Self {
+        let path = String::from_utf8_lossy(&self.failure.path).into_owned();
+        let image = deployment.and_then(|deployment| image_at(deployment, &path));
+        let said = if self.is_withheld() { said } else { Vec::new() };
+        Self { image, said, ..self }
+    }
+
+    /// Whether what the node said leaves out what its owner alone is told.
+    fn is_withheld(&self) -> bool {
+        String::from_utf8_lossy(&self.failure.text).contains(WITHHELD)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, failure_text(&self.failure, self.image.as_deref()))?;
+        if !self.said.is_empty() {
+            return write!(f, "\nits node has told you alone:\n  {}", self.said.join("\n  "));
+        }
+        if self.is_withheld() {
+            f.write_str(
+                ". Its last words are told while the contract is open: by `threebot events`, and here where this \
+                 device is one of your twin's (`threebot device add`)",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Rejected {}
+
+/// The image of the machine to whose field a JSON pointer leads.
+fn image_at(deployment: &Workloads, path: &str) -> Option<String> {
+    let index: usize = path.strip_prefix("/workloads/")?.strip_suffix("/data/image")?.parse().ok()?;
+    match &deployment.workloads.get(index)?.data {
+        WorkloadData::Zmachine(machine) => Some(machine.image.clone()),
+        _ => None,
+    }
 }
 
 /// The error of a command that waited for a contract which closed instead.
@@ -447,19 +528,21 @@ pub async fn ended(at: &GridAt, contract: ContractId, reason: &ClosingReason) ->
     };
     Ok(match at.failure(contract).await? {
         Some(failure) if matches!(reason, ClosingReason::NodeRejected { .. }) => {
-            Rejected { what, failure }.into()
+            Rejected::new(what, failure).into()
         }
         _ => anyhow::anyhow!("{what}: {}", reason_text(reason)),
     })
 }
 
-/// What a node said about a version that it can't run.
-fn failure_text(failure: &Failure) -> String {
+/// What a node said about a version that it can't run; with the image that this is about, where it is known.
+fn failure_text(failure: &Failure, image: Option<&str>) -> String {
     let Failure { code, path, text, .. } = failure;
     let place =
         if path.is_empty() { String::new() } else { format!(", at {}", String::from_utf8_lossy(path)) };
-    let words = if text.is_empty() { String::new() } else { format!(": {}", String::from_utf8_lossy(text)) };
-    format!("{} ({code:?}){place}{words}", code_text(*code))
+    let words = String::from_utf8_lossy(text);
+    let is_news = !words.is_empty() && (image.is_none() || !words.starts_with(UNTOLD));
+    let words = image.into_iter().chain(is_news.then_some(&*words)).map(|words| format!(": {words}"));
+    format!("{} ({code:?}){place}{}", code_text(*code), words.collect::<String>())
 }
 
 /// The same for scripts.
@@ -571,11 +654,12 @@ pub mod tests {
     #[test]
     fn a_pending_version_has_its_start_and_deadline() {
         let pending = pending(None);
-        let text = "the node has been trying version 2 for 20 s; it has reported nothing on it yet; it must answer by \
-                    2023-11-14 22:23:20 UTC (in 10 min)";
+        let text = "version 2 was asked for 20 s ago; no report of the node's on it is on the chain yet; that it runs \
+                    must be reported by 2023-11-14 22:23:20 UTC (in 10 min)";
         assert_eq!((pending.text(), pending.reserved_ms()), (text.into(), 20_000));
         let reported = Pending { reported_at: Some(NOW - 5), ..pending };
-        assert!(reported.text().contains("; its last report on it came 5 s ago; "), "{}", reported.text());
+        let text = reported.text();
+        assert!(text.contains("; the node's last report on it came 5 s ago; "), "{text}");
         assert_eq!(reported.value()["reported_at"], NOW - 5);
     }
 
@@ -626,7 +710,8 @@ pub mod tests {
             not_opened: None,
         };
         let result = json!({ "web": { "ip": "172.30.0.2", "exit": 1, "line": text }, "job": { "exit": 0 } });
-        assert!(result_text(&result).starts_with("job: exit 0\nweb: exit 1, ip 172.30.0.2, line long words"));
+        let told = "job: exit code 0\nweb: address 172.30.0.2, exit code 1, last line: long words";
+        assert!(result_text(&result).starts_with(told));
         let rejected = closed(ClosingReason::NodeRejected { code: failure.code });
         let shown = [
             open.text(),
@@ -638,6 +723,24 @@ pub mod tests {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
         assert_eq!(readable("{ }"), "{ }");
+    }
+
+    #[test]
+    fn a_result_is_told_in_words() {
+        let url = "https://shop.gw1.example.org";
+        let result = json!({
+            "+": 2,
+            "db": { "ip": "172.30.0.2", "restarts": 3, "exit": 1, "line": "no space", "swap": 1 },
+            "shop": { "url": url },
+            "web": { "public_ip": "185.69.166.20", "ipv6": "2a10::9", "health": "unhealthy" },
+            "www": { "line": "it doesn't lead here" },
+        });
+        let expected = "2 more\n\
+                        db: address 172.30.0.2, restarts: 3, exit code 1, last line: no space, swap 1\n\
+                        shop: https://shop.gw1.example.org\n\
+                        web: public address 185.69.166.20, public address 2a10::9, unhealthy\n\
+                        www: it doesn't lead here";
+        assert_eq!(result_text(&result), expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::source::Source;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 use tfgrid_client::{
     api::runtime_types::{
         bounded_collections::bounded_vec::BoundedVec, pallet_grid_contracts::types::Network,
@@ -57,12 +57,7 @@ impl DeploymentFile {
         Source::read(&self.file)
     }
 
-    /// Reads the file and applies all rules that a node applies.
-    pub fn read(&self) -> Result<Reservation> {
-        self.reservation(&self.source()?)
-    }
-
-    /// The same for a file that was read.
+    /// Applies all rules that a node applies to what was read.
     pub fn reservation(&self, source: &Source) -> Result<Reservation> {
         let name = &source.name;
         if source.is_application() {
@@ -106,6 +101,26 @@ impl Reservation {
             secrets: secrets(&deployment),
             deployment,
         }
+    }
+
+    /// Which variables, credentials and addresses for output are secrets of the deployment, and which variables
+    /// aren't, by name.
+    pub fn sealed_and_open(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut sealed, mut open) = (BTreeSet::new(), BTreeSet::new());
+        let is_secret = |text: &Text| matches!(text, Text::Secret { .. });
+        for machine in machines(&self.deployment) {
+            for (name, text) in &machine.env {
+                let names = if is_secret(text) { &mut sealed } else { &mut open };
+                names.insert(name.clone());
+            }
+            let has_secret = |registry: &Registry| is_secret(&registry.user) || is_secret(&registry.password);
+            if machine.registry.as_ref().is_some_and(has_secret) {
+                sealed.insert(format!("the registry credentials for {}", machine.image));
+            }
+        }
+        let outputs = outputs(&self.deployment).filter(|(_, logs)| is_secret(&logs.output));
+        sealed.extend(outputs.map(|(name, _)| format!("the address of {name}")));
+        (sealed, open)
     }
 }
 
@@ -196,7 +211,8 @@ workloads:
         let words = ["threebot", "deploy", "--node", "1", "-f", &path];
         let words = words.into_iter().chain(more.iter().copied());
         let Command::Deploy(args) = Cli::try_parse_from(words)?.command else { bail!("not a deployment") };
-        args.wanted.deployment.read()
+        let file = args.wanted.deployment;
+        file.reservation(&file.source()?)
     }
 
     #[test]
@@ -337,6 +353,27 @@ workloads:
         }
         applications.sort();
         assert_eq!(applications, ["private-network.yaml", "wordpress.yaml"]);
+    }
+
+    #[test]
+    fn what_of_an_example_is_sealed_and_what_is_open() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
+        let text = fs::read_to_string(format!("{folder}/postgresql.yaml")).unwrap();
+        let found = reservation("a.yaml", &text, &[]).unwrap();
+        let names = |name: &str| BTreeSet::from([name.to_owned()]);
+        assert_eq!(found.sealed_and_open(), (names("POSTGRES_PASSWORD"), names("PGDATA")));
+        assert!(found.secrets.is_empty() && !found.is_confidential);
+        let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,
+                          "registry":{"user":"u","password":{"secret":"a"}}}"#;
+        let output = r#"{"zmachine":"a","output":{"secret":"b"}}"#;
+        let body = format!(
+            r#"{{"version":1,"secrets":{{"a":"x","b":"https://logs.example.org/in"}},"workloads":[
+                {{"name":"a","type":"zmachine","data":{machine}}},
+                {{"name":"out","type":"zlogs","data":{output}}}]}}"#
+        );
+        let (sealed, open) = reservation("a.json", &body, &[]).unwrap().sealed_and_open();
+        let names = ["the address of out", "the registry credentials for docker.io/web:1"];
+        assert_eq!((sealed, open), (names.map(Into::into).into(), BTreeSet::new()));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::contract::size_text;
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
-    primitives::{Balance, Features, NodeId, Resources, TwinId, UsdRate, views::NodeOffer},
+    deployment::{Deployment, Rejection},
+    primitives::{Balance, FailureCode, Features, NodeId, Resources, TwinId, UsdRate, views::NodeOffer},
     units::{format_tft, format_usd},
 };
 
@@ -72,9 +73,14 @@ impl Purse {
     }
 }
 
+/// The error for an id that no node has.
+pub fn unknown_node(node: NodeId) -> String {
+    format!("no node has the id {node}: `threebot node find` lists those there are")
+}
+
 /// The offer of a node that is there and online.
 pub async fn online_node(at: &GridAt, node: NodeId) -> Result<NodeOffer> {
-    let offer = at.node_offer(node).await?.with_context(|| format!("no node has the id {node}"))?;
+    let offer = at.node_offer(node).await?.with_context(|| unknown_node(node))?;
     if !offer.online {
         let text = format!("node {node} is offline; `threebot node find` lists nodes that are online");
         bail!(Foreseen::new("Contracts.NodeOffline", text));
@@ -137,6 +143,68 @@ pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> 
         bail!("node {node} runs no workloads of type {kind}; `threebot node find --json` says which do");
     }
     Ok(())
+}
+
+/// Fails if the node can't publish a site of the deployment, or its name isn't its owner's.
+pub async fn ensure_sites(at: &GridAt, twin: TwinId, node: NodeId, deployment: &Deployment) -> Result<()> {
+    if !deployment.features().contains(Features::GATEWAYS) {
+        return Ok(());
+    }
+    let place = at.public_place(node).await?;
+    let has_names = deployment.site_names().next().is_some();
+    if let Some(lacks) = not_published(!place.addresses.is_empty(), place.domain.is_some() || !has_names) {
+        bail!(
+            "node {node} publishes no such site: it has {lacks}; `threebot gateway list` lists nodes that do"
+        );
+    }
+    for (path, name) in deployment.site_names().collect::<Vec<_>>() {
+        let holder = match at.contract_of_name(name).await? {
+            Some(contract) => at.contract(contract).await?.map(|record| record.twin),
+            None => None,
+        };
+        ensure_name(path, name, holder, twin)?;
+    }
+    Ok(())
+}
+
+/// What keeps a node from publishing a site.
+fn not_published(has_address: bool, has_domain: bool) -> Option<&'static str> {
+    match (has_address, has_domain) {
+        (false, _) => Some("no public address"),
+        (true, false) => Some("no domain for names"),
+        (true, true) => None,
+    }
+}
+
+/// Fails if the twin doesn't hold this name on the gateways.
+fn ensure_name(path: String, name: &str, holder: Option<TwinId>, twin: TwinId) -> Result<(), Rejection> {
+    let text = match holder {
+        Some(holder) if holder == twin => return Ok(()),
+        Some(holder) => format!(
+            "the name {name:?} belongs to twin {holder}: choose another one, and take it with `threebot name reserve \
+             NAME`"
+        ),
+        None => {
+            format!("the name {name:?} is free, and not yours yet: `threebot name reserve {name}` takes it")
+        }
+    };
+    Err(Rejection::new(FailureCode::BodyInvalid, path, text))
+}
+
+/// A warning where what the deployment has public is slow from the start, since no traffic is bought for it; `buy` is
+/// how that is done.
+pub fn slow_note(deployment: &Deployment, has_traffic: bool, buy: &str) -> Option<String> {
+    let features = deployment.features();
+    let what = match (features.contains(Features::GATEWAYS), features.contains(Features::PUBLIC_IPS)) {
+        (true, true) => "sites and public addresses",
+        (true, false) => "sites",
+        (false, true) => "public addresses",
+        (false, false) => return None,
+    };
+    let note = format!(
+        "WARNING: no traffic is bought for its {what}: they have 1 Mbit/s from the start; {buy} buys 10 GB"
+    );
+    (!has_traffic).then_some(note)
 }
 
 /// Fails if machines ask for more public IPv4 addresses than are reserved.
@@ -262,6 +330,45 @@ mod tests {
         let addresses = refused(served, 1).unwrap_err();
         assert!(addresses.starts_with("node 3 serves no public addresses"), "{addresses}");
         assert_eq!(refused(served.and(Features::PUBLIC_IPS), 0).unwrap_err(), addresses);
+    }
+
+    #[test]
+    fn a_name_that_is_not_its_owners_is_refused() {
+        let refused = |holder| {
+            let path = "/workloads/3/data/name".to_owned();
+            ensure_name(path, "shop", holder, 7).map_err(|rejection| rejection.to_string())
+        };
+        assert_eq!(refused(Some(7)), Ok(()));
+        let free = "/workloads/3/data/name: the name \"shop\" is free, and not yours yet: `threebot name reserve \
+                    shop` takes it";
+        assert_eq!(refused(None), Err(free.into()));
+        let taken = refused(Some(8)).unwrap_err();
+        assert!(taken.contains("\"shop\" belongs to twin 8: choose another one"), "{taken}");
+    }
+
+    #[test]
+    fn a_node_without_address_or_domain_publishes_no_site() {
+        assert_eq!(not_published(false, true), Some("no public address"));
+        assert_eq!(not_published(true, false), Some("no domain for names"));
+        assert_eq!(not_published(true, true), None);
+    }
+
+    #[test]
+    fn a_site_without_traffic_is_warned_of() {
+        let machine = r#"{"name":"web","type":"zmachine","data":{"image":"docker.io/web:1","cpu":1,
+                          "memory":16777216}}"#;
+        let public = machine.replace(r#""cpu""#, r#""public_ip":true,"cpu""#);
+        let site = r#"{"name":"www","type":"gateway-fqdn-proxy","data":{"fqdn":"www.example.org",
+                       "backends":["http://185.69.166.20:80"]}}"#;
+        let note = |workload: &str, has_traffic| {
+            let body = format!(r#"{{"version":1,"workloads":[{workload}]}}"#);
+            slow_note(&Deployment::parse(body.as_bytes()).unwrap(), has_traffic, "--traffic-gb 10")
+        };
+        assert!(note(machine, false).is_none() && note(site, true).is_none());
+        let text = "WARNING: no traffic is bought for its sites: they have 1 Mbit/s from the start; --traffic-gb 10 \
+                    buys 10 GB";
+        assert_eq!(note(site, false).as_deref(), Some(text));
+        assert!(note(&public, false).unwrap().contains("for its public addresses"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod device;
 mod durable;
 mod foreseen;
 mod heal;
+mod heard;
 mod interface;
 mod keyring;
 mod many;

@@ -170,7 +170,8 @@ pub fn error_value(error: &anyhow::Error) -> Value {
         None => coded(&message(error), Code::of(error)),
     };
     if let Some(rejected) = error.downcast_ref::<Rejected>() {
-        merge(&mut value, json!({ "failure": failure_value(&rejected.failure) }));
+        let Rejected { failure, image, said, .. } = rejected;
+        merge(&mut value, json!({ "failure": failure_value(failure), "image": image, "said": said }));
     }
     if let Some(Error::Unknown { hash, .. }) = error.downcast_ref() {
         merge(&mut value, json!({ "transaction": format!("{hash:?}") }));
@@ -337,7 +338,7 @@ mod tests {
     fn scripts_get_what_a_node_said() {
         let failure =
             Rejection::new(FailureCode::WorkloadExited, "/workloads/1", "exit code 3: no key").failure(2);
-        let value = error_value(&Rejected { what: "version 2 can't run".into(), failure }.into());
+        let value = error_value(&Rejected::new("version 2 can't run", failure).into());
         let expected = json!({
             "error": "version 2 can't run: the workload ended by itself again and again (WorkloadExited), at \
                       /workloads/1: exit code 3: no key",
@@ -345,6 +346,8 @@ mod tests {
             "failure": {
                 "version": 2, "code": "WorkloadExited", "path": "/workloads/1", "text": "exit code 3: no key"
             },
+            "image": null,
+            "said": [],
         });
         assert_eq!(value, expected);
     }

@@ -5,6 +5,7 @@ use crate::{
     cli::Global,
     contract,
     device::DeviceFile,
+    heard::Heard,
     output::{Answer, note},
     session::Session,
 };
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
+    future::pending,
     io::Read,
     pin::Pin,
     thread,
@@ -76,7 +78,7 @@ impl OwnNode {
             );
         }
         let address = at.peer(node).await?.with_context(unknown)?;
-        connect(&device, node, &address, global.json, |peer| Box::pin(peer.node_status())).await
+        connect(&device, node, &address, Some(global.json), |peer| Box::pin(peer.node_status())).await
     }
 }
 
@@ -134,12 +136,12 @@ async fn connect_for(
     json: bool,
 ) -> Result<Connected> {
     let (peer, status) =
-        connect(device, node, address, json, move |peer| Box::pin(peer.status(contract))).await?;
+        connect(device, node, address, Some(json), move |peer| Box::pin(peer.status(contract))).await?;
     Ok(Connected { peer, status, contract })
 }
 
 /// The node of a contract whose owner has this device.
-async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
+pub async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
     let Some(record) = at.contract(contract).await? else {
         return Err(contract::not_open(at, contract).await?);
     };
@@ -159,13 +161,14 @@ async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(
     Ok((node, address))
 }
 
-/// How a contract's workloads fare once the node says that all of them work; `None` if this device can't ask it.
+/// How a contract's workloads fare once the node says that all of them work; `None` if this device can't ask it. What
+/// the node tells meanwhile is `heard`.
 pub async fn ready(
     session: &Session,
     device: &DeviceFile,
     node: NodeId,
     contract: ContractId,
-    json: bool,
+    heard: &Heard,
 ) -> Result<Option<Status>> {
     let at = session.grid.finalized().await?;
     let (Ok(device), Some(address)) = (device.read(), at.peer(node).await?) else { return Ok(None) };
@@ -174,7 +177,25 @@ pub async fn ready(
     if !is_mine {
         return Ok(None);
     }
-    let Connected { peer, mut status, .. } = connect_for(contract, &device, node, &address, json).await?;
+    let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;
+    let follows = async {
+        heard.follow(&peer, contract).await;
+        pending::<Status>().await
+    };
+    let status = tokio::select! {
+        status = until_ready(&peer, contract, status, session.json) => status?,
+        never = follows => never,
+    };
+    goodbye(peer).await;
+    Ok(Some(status))
+}
+
+async fn until_ready(
+    peer: &NodePeer,
+    contract: ContractId,
+    mut status: Status,
+    json: bool,
+) -> Result<Status, PeerError> {
     let mut told = None;
     while !status.ready {
         if let Some(trouble) = status.trouble.filter(|trouble| told.as_ref() != Some(trouble)) {
@@ -184,19 +205,19 @@ pub async fn ready(
         sleep(TRY_EVERY).await;
         status = peer.status(contract).await?;
     }
-    goodbye(peer).await;
-    Ok(Some(status))
+    Ok(status)
 }
 
 /// An answer that is yet to come.
 type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
 
-/// Dials until the node knows the device and answers what it is asked `first`.
-async fn connect<T>(
+/// Dials until the node knows the device and answers what it is asked `first`. `json` is whether notes of the wait are
+/// JSON, `None` for none.
+pub async fn connect<T>(
     device: &Device,
     node: NodeId,
     address: &NodeAddress,
-    json: bool,
+    json: Option<bool>,
     first: impl for<'a> Fn(&'a NodePeer) -> Answered<'a, T>,
 ) -> Result<(NodePeer, T)> {
     let begun = Instant::now();
@@ -218,7 +239,7 @@ async fn connect<T>(
         if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN {
             return Err(error).with_context(|| format!("node {node}"));
         }
-        if !is_told && begun.elapsed() > 10 * TRY_EVERY {
+        if let Some(json) = json.filter(|_| !is_told && begun.elapsed() > 10 * TRY_EVERY) {
             note(&format!("node {node} doesn't know this device, or the contract, yet: waiting"), json);
             is_told = true;
         }

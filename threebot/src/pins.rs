@@ -51,28 +51,40 @@ pub async fn pinned(
     Ok((Reservation::new(deployment, body, reservation.resources), notes))
 }
 
-/// Pins images of deployments, each with what it replaces: all but those with a digest or credentials, and those that
-/// run as they are. Answers with what to say about those that couldn't be pinned.
+/// Pins images of deployments, each with what it replaces: all but those with credentials, and those that run as they
+/// are. Answers with what to say about those that couldn't be pinned.
+///
+/// # Errors
+/// If a registry says that it doesn't have an image, also one that has a digest.
 pub async fn pin(wanted: Vec<(&mut Deployment, Option<&Deployment>)>) -> Result<Vec<String>> {
     let mut machines = Vec::new();
     for (deployment, active) in wanted {
-        machines.extend(unpinned(deployment, active));
+        machines.extend(to_ask(deployment, active));
     }
     let images: BTreeSet<String> = machines.iter().map(|machine| machine.image.clone()).collect();
     let asked = images.into_iter().map(|image| async move {
         let asking = tokio::task::spawn_blocking(move || (exact(&image), image));
         let (exact, image) = asking.await.context("the question to a registry was interrupted")?;
-        anyhow::Ok((image, exact.map_err(|error| format!("{error:#}"))))
+        anyhow::Ok((image, exact))
     });
-    let told: BTreeMap<String, Result<String, String>> = answers(asked).await?.into_iter().collect();
+    let told: BTreeMap<String, Result<String>> = answers(asked).await?.into_iter().collect();
+    let is_missing = |exact: &Result<String>| exact.as_ref().is_err_and(|error| error.is::<Missing>());
+    let missing = told.iter().filter_map(|(image, exact)| is_missing(exact).then_some(image.as_str()));
+    let missing: Vec<&str> = missing.collect();
+    ensure!(
+        missing.is_empty(),
+        "images that their registries don't have: {}; correct name, tag or digest, or go on without asking with \
+         --no-pin",
+        missing.join(", ")
+    );
     for machine in machines {
         if let Some(Ok(exact)) = told.get(&machine.image) {
             machine.image.clone_from(exact);
         }
     }
-    let note = |(image, exact): (String, Result<String, String>)| {
-        let why = exact.err()?;
-        Some(format!("the digest of {image} isn't known here ({why}): the node pins it when it pulls it"))
+    let note = |(image, exact): (String, Result<String>)| {
+        let why = exact.err().filter(|_| !has_digest(&image))?;
+        Some(format!("the digest of {image} isn't known here ({why:#}): the node pins it when it pulls it"))
     };
     Ok(told.into_iter().filter_map(note).collect())
 }
@@ -94,19 +106,31 @@ fn image_of<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
     })
 }
 
-fn unpinned<'a>(deployment: &'a mut Deployment, active: Option<&Deployment>) -> Vec<&'a mut Zmachine> {
+fn has_digest(image: &str) -> bool {
+    image.contains('@')
+}
+
+/// The machines whose images registries are asked for.
+fn to_ask<'a>(deployment: &'a mut Deployment, active: Option<&Deployment>) -> Vec<&'a mut Zmachine> {
     let runs = |name: &str, image: &str| active.and_then(|active| image_of(active, name)) == Some(image);
-    let is_unpinned = |name: &str, machine: &Zmachine| {
-        machine.registry.is_none() && !machine.image.contains('@') && !runs(name, &machine.image)
-    };
-    let machines = machines_of(deployment).filter(|(name, machine)| is_unpinned(name, machine));
+    let is_asked = |name: &str, machine: &Zmachine| machine.registry.is_none() && !runs(name, &machine.image);
+    let machines = machines_of(deployment).filter(|(name, machine)| is_asked(name, machine));
     machines.map(|(_, machine)| machine).collect()
 }
 
-/// The reference with the digest that its registry tells.
+/// A registry doesn't have an image.
+#[derive(Debug, thiserror::Error)]
+#[error("the registry doesn't have it")]
+struct Missing;
+
+/// The reference with the digest that its registry tells, where it has none.
 fn exact(image: &str) -> Result<String> {
     let reference: ImageReference = image.parse()?;
-    let exact = format!("{image}@{}", digest(&reference)?);
+    let digest = digest(&reference)?;
+    if has_digest(image) {
+        return Ok(image.into());
+    }
+    let exact = format!("{image}@{digest}");
     exact.parse::<ImageReference>().context("with its digest the reference is refused")?;
     Ok(exact)
 }
@@ -117,8 +141,8 @@ fn digest(image: &ImageReference) -> Result<String> {
     let is_here = is_loopback(image.host());
     let scheme = if is_here { "http" } else { "https" };
     let server = if host == "docker.io" { "registry-1.docker.io" } else { host };
-    let tag = image.tag().context("it has no tag")?;
-    let url = format!("{scheme}://{server}/v2/{path}/manifests/{tag}");
+    let version = image.digest().or(image.tag()).context("it has no tag")?;
+    let url = format!("{scheme}://{server}/v2/{path}/manifests/{version}");
     let agent = agent(is_here);
     let mut response = ask(&agent, &url, None)?;
     if response.status() == 401 {
@@ -126,6 +150,7 @@ fn digest(image: &ImageReference) -> Result<String> {
         let proof = authorization(&agent, &challenge, scheme)?;
         response = ask(&agent, &url, Some(&proof))?;
     }
+    ensure!(response.status() != 404, Missing);
     ensure!(response.status().is_success(), "{host} answers {}", response.status());
     header(&response, "docker-content-digest").with_context(|| format!("{host} tells no digest"))
 }
@@ -208,6 +233,8 @@ mod tests {
                     ("401 Unauthorized", format!("www-authenticate: {at}\r\n"), "")
                 } else if request[0].starts_with("HEAD /v2/web/manifests/1 ") {
                     ("200 OK", format!("docker-content-digest: {DIGEST}\r\n"), "")
+                } else if request[0].starts_with("HEAD /v2/broken/") {
+                    ("500 Internal Server Error", String::new(), "")
                 } else {
                     ("404 Not Found", String::new(), "")
                 };
@@ -247,21 +274,35 @@ mod tests {
     async fn what_a_registry_does_not_tell_is_left_to_the_node() {
         let address = registry();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let unknown = (format!("{address}/web:2"), "answers 404");
-        for (image, why) in [unknown, (format!("{free}/web:1"), "can't ask http://")] {
+        let broken = (format!("{address}/broken:1"), "answers 500");
+        for (image, why) in [broken, (format!("{free}/web:1"), "can't ask http://")] {
             let (left, notes) = pinned_alone(&image).await;
             assert!(left == image && notes.len() == 1 && notes[0].contains(why), "{left}: {notes:?}");
+            let exact = format!("{image}@{DIGEST}");
+            assert_eq!(pinned_alone(&exact).await, (exact, vec![]), "there is nothing to be said of it");
         }
     }
 
     #[tokio::test]
-    async fn images_that_run_or_have_a_digest_are_not_asked_for() {
+    async fn an_image_that_its_registry_does_not_have_is_refused() {
+        let address = registry();
+        for image in [format!("{address}/web:2"), format!("{address}/web:1@{DIGEST}")] {
+            let error = pin(vec![(&mut deployment(&image, false), None)]).await.unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("images that their registries don't have: {image};")),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn images_that_run_are_not_asked_for() {
         let (tagged, exact) = ("example.org/web:1".to_owned(), format!("example.org/web:1@{DIGEST}"));
         let active = deployment(&exact, false);
         let mut next = deployment(&tagged, false);
         keep(&mut next, &active);
         assert_eq!(image_of(&next, "web"), Some(exact.as_str()));
-        assert_eq!(pin(vec![(&mut next, None)]).await.unwrap(), Vec::<String>::new());
+        assert_eq!(pin(vec![(&mut next, Some(&active))]).await.unwrap(), Vec::<String>::new());
         let mut other = deployment("example.org/web:11", false);
         keep(&mut other, &active);
         assert_eq!(image_of(&other, "web"), Some("example.org/web:11"));

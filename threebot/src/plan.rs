@@ -3,6 +3,7 @@
 
 use crate::{
     foreseen::{Foreseen, Purse},
+    output::indented,
     time::stretch,
 };
 use anyhow::{Result, bail};
@@ -305,7 +306,7 @@ impl Plan {
             None => "isn't touched".into(),
         };
         lines.push(format!("  your credit of {} TFT {lasts}", format_tft(self.credit)));
-        lines.extend(self.notes.iter().map(|note| format!("  {note}")));
+        lines.extend(self.notes.iter().map(|note| indented(note, 2)));
         lines.join("\n")
     }
 
@@ -326,6 +327,7 @@ impl Plan {
             "credit_tft_1e7": self.credit.to_string(),
             "missing_tft_1e7": self.missing().to_string(),
             "credit_lasts_hours": self.lasts().map(|seconds| seconds / (HOUR_MS / 1_000)),
+            "notes": self.notes,
         })
     }
 }

@@ -4,12 +4,15 @@
 use crate::{deployment::Reservation, session::read_key_file};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use tfgrid_client::{
     GridAt, api,
     deployment::Secrets,
     grid_at::SealKeys,
-    primitives::{Body, NodeId, TwinId},
+    primitives::{Body, ContractId, NodeId, PublicKey, TwinId},
     sealing::{Recipient, SealKey, seal},
 };
 
@@ -43,8 +46,9 @@ impl Sealing {
         if is_plain && (self.recipients.is_empty() || reservation.deployment.secrets.is_some()) {
             return self.readable(at, node, twin, reservation).await;
         }
-        let (recipients, note) = self.recipients(at, node, twin).await?;
-        Ok(PreparedBody { body: Body::Sealed(seal(&reservation.body, &recipients)?), note })
+        let (recipients, readers) = self.recipients(at, node, twin).await?;
+        let body = Body::Sealed(seal(&reservation.body, &recipients)?);
+        Ok(PreparedBody { body, note: format!("sealed: all of it {readers}") })
     }
 
     /// The body of this reservation with its secrets sealed, and all else for everyone to read.
@@ -55,13 +59,17 @@ impl Sealing {
         twin: TwinId,
         reservation: &Reservation,
     ) -> Result<PreparedBody> {
-        let public = public_note(&reservation.secrets);
+        let (sealed, open) = reservation.sealed_and_open();
+        let public = public_note(&open, &reservation.secrets);
         let Some(Secrets::Open(_)) = &reservation.deployment.secrets else {
             return Ok(PreparedBody { body: Body::Plain(reservation.body.clone()), note: public });
         };
         let (recipients, readers) = self.recipients(at, node, twin).await?;
         let body = reservation.deployment.with_sealed_secrets(&recipients)?.to_body()?;
-        Ok(PreparedBody { body: Body::Plain(body), note: format!("{public}. The secrets are {readers}") })
+        Ok(PreparedBody {
+            body: Body::Plain(body),
+            note: format!("{public}; {}", secrets_note(&sealed, &readers)),
+        })
     }
 
     /// Whether nothing is sealed that its owner hasn't named as secret.
@@ -74,7 +82,7 @@ impl Sealing {
         let keys = at.seal_keys(node, twin).await?.with_context(|| format!("no node has the id {node}"))?;
         let mut recipients = keys.recipients().context("can't seal the deployment")?;
         recipients.extend(self.recipients.iter().cloned());
-        Ok((recipients, sealed_note(node, &keys, self.recipients.len())))
+        Ok((recipients, readers_note(node, &keys, self.recipients.len())))
     }
 }
 
@@ -110,21 +118,67 @@ fn read_identity(file: &Path) -> Result<SealKey> {
     line.unwrap_or_default().parse().with_context(|| format!("{} has no secret key", file.display()))
 }
 
-/// Says that a body is public, and which variables look as if they shouldn't be.
-fn public_note(secrets: &[String]) -> String {
-    if secrets.is_empty() {
-        return "anyone can read the deployment on the chain, its environment included".into();
-    }
-    format!("WARNING: anyone can read the deployment on the chain, {} included", secrets.join(", "))
+/// The error where a key, if there is one, doesn't open what is sealed in a contract of this twin.
+pub async fn unopened(
+    at: &GridAt,
+    twin: TwinId,
+    contract: ContractId,
+    key: Option<&SealKey>,
+) -> Result<anyhow::Error> {
+    let own = at.twin(twin).await?.and_then(|twin| twin.encryption_key);
+    Ok(anyhow::anyhow!(not_opened(contract, key, own.as_ref())))
 }
 
-/// Says who can read a sealed body.
-fn sealed_note(node: NodeId, keys: &SealKeys, named: usize) -> String {
+/// Says which key opens what is sealed in a contract; `own` is the one that its twin has on the chain.
+fn not_opened(contract: ContractId, key: Option<&SealKey>, own: Option<&PublicKey>) -> String {
+    let given = key.map(|key| key.recipient().to_string());
+    let own = own.and_then(|key| Recipient::new(key).ok()).map(|own| own.to_string());
+    let what = match &given {
+        Some(given) => format!("contract {contract} isn't sealed to the key of --identity, {given}"),
+        None => format!("contract {contract} is sealed"),
+    };
+    let opens: String = match own {
+        None => "your twin has no key on the chain (`threebot twin seal-key` sets one for later): only one that was \
+                 named with --recipient opens it"
+            .into(),
+        Some(own) if Some(&own) == given.as_ref() => {
+            "that is your twin's now, and an earlier one of your twin's may open it".into()
+        }
+        Some(own) => format!("--identity with that of your twin, {own}, opens it, or an earlier one"),
+    };
+    format!(
+        "{what}: {opens}. Where no key does, only its node reads it: `threebot update {contract} -f FILE` without \
+         --identity replaces it by what your file says"
+    )
+}
+
+/// Says that a body is public, with which variables, and which of them look as if they shouldn't be.
+fn public_note(variables: &BTreeSet<String>, secrets: &[String]) -> String {
+    let public = "anyone can read the deployment on the chain";
+    match variables.len() {
+        _ if !secrets.is_empty() => format!("WARNING: {public}, {} included", secrets.join(", ")),
+        0 => public.into(),
+        1 => format!("{public}, its variable {} included", listed(variables)),
+        _ => format!("{public}, its variables {} included", listed(variables)),
+    }
+}
+
+/// Says which secrets of a public body are sealed, and who can read them.
+fn secrets_note(sealed: &BTreeSet<String>, readers: &str) -> String {
+    format!("sealed: {}, which {readers}", listed(sealed))
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Says who can read what is sealed.
+fn readers_note(node: NodeId, keys: &SealKeys, named: usize) -> String {
     let mut readers = vec![format!("node {node}")];
     readers.extend(keys.owner.map(|_| "the key of your twin".into()));
     readers.extend((!keys.bots.is_empty()).then(|| format!("{} of your bots", keys.bots.len())));
     readers.extend((named > 0).then(|| format!("{named} of --recipient")));
-    let only = format!("sealed: it can be read by {} only", readers.join(", "));
+    let only = format!("can be read by {} only", readers.join(", "));
     if keys.owner.is_some() || named > 0 {
         return only;
     }
@@ -156,20 +210,46 @@ mod tests {
     }
 
     #[test]
-    fn a_note_says_who_can_read_the_body() {
-        assert!(!public_note(&[]).contains("WARNING"));
+    fn a_key_that_does_not_open_is_told_with_those_that_may() {
+        let [own, other] = [1, 2].map(|seed| SealKey::new(&[seed; 32]).unwrap());
+        let public = own.recipient().key().unwrap();
+        let told = |key, own| not_opened(7, key, own);
+        let sealed = told(None, Some(&public));
+        let with_own =
+            format!("contract 7 is sealed: --identity with that of your twin, {}", own.recipient());
+        assert!(sealed.starts_with(&with_own), "{sealed}");
+        let wrong = told(Some(&other), Some(&public));
+        assert!(wrong.contains(&other.recipient().to_string()), "{wrong}");
+        assert!(wrong.contains(&own.recipient().to_string()), "{wrong}");
+        assert!(told(Some(&own), Some(&public)).contains("that is your twin's now, and an earlier one"));
+        let none = told(None, None);
         assert!(
-            public_note(&["TOKEN".into()])
-                .contains("WARNING: anyone can read the deployment on the chain, TOKEN")
+            none.contains("your twin has no key") && none.contains("threebot update 7 -f FILE"),
+            "{none}"
         );
+    }
+
+    #[test]
+    fn a_note_says_who_can_read_the_body() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let public = "anyone can read the deployment on the chain";
+        assert_eq!(public_note(&names(&[]), &[]), public);
+        assert_eq!(public_note(&names(&["A"]), &[]), format!("{public}, its variable A included"));
+        assert_eq!(public_note(&names(&["B", "A"]), &[]), format!("{public}, its variables A, B included"));
+        let warning = public_note(&names(&["A", "TOKEN"]), &["TOKEN".into()]);
+        assert_eq!(warning, format!("WARNING: {public}, TOKEN included"));
         let mut keys = SealKeys { twin: 7, node: [1; 32], owner: None, bots: Vec::new() };
-        let alone = sealed_note(7, &keys, 0);
-        assert!(alone.starts_with("sealed: it can be read by node 7 only. Keep the file"), "{alone}");
+        let alone = readers_note(7, &keys, 0);
+        assert!(alone.starts_with("can be read by node 7 only. Keep the file"), "{alone}");
         keys.owner = Some([2; 32]);
         keys.bots = vec![[3; 32]];
-        let all =
-            "sealed: it can be read by node 7, the key of your twin, 1 of your bots, 2 of --recipient only";
-        assert_eq!(sealed_note(7, &keys, 2), all);
+        let all = "can be read by node 7, the key of your twin, 1 of your bots, 2 of --recipient only";
+        assert_eq!(readers_note(7, &keys, 2), all);
+        let sealed = secrets_note(&names(&["DB", "the address of out"]), all);
+        assert!(
+            sealed.starts_with("sealed: DB, the address of out, which can be read by node 7"),
+            "{sealed}"
+        );
     }
 
     #[test]

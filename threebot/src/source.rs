@@ -70,6 +70,14 @@ impl Source {
         }
     }
 
+    /// The same for an error that may be a broken rule.
+    pub fn located_error(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Rejection>() {
+            Ok(rejection) => self.located(rejection),
+            Err(error) => error,
+        }
+    }
+
     /// Line and column of what a JSON pointer leads to: those of its key, where it has one.
     fn place(&self, pointer: &str) -> Option<(usize, usize)> {
         if self.text.is_empty() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Web gateways: a site of the owner's is published under a name or a domain.
 
-use super::{Network, Rejection, Workload, WorkloadData, json::Cursor, rules::invalid_at};
+use super::{Deployment, Network, Rejection, Workload, WorkloadData, json::Cursor, rules::invalid_at};
 use crate::units::{is_label, parse_unique_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -100,6 +100,29 @@ impl Default for SiteLimits {
 impl SiteLimits {
     fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl Deployment {
+    /// The names on gateways that its sites are to have, each with the JSON pointer to it.
+    pub fn site_names(&self) -> impl Iterator<Item = (String, &str)> {
+        self.workloads.iter().enumerate().filter_map(|(index, workload)| match &workload.data {
+            WorkloadData::GatewayNameProxy(site) => {
+                Some((format!("/workloads/{index}/data/name"), site.name.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The addresses of its sites on a gateway with this domain, by the names of their workloads.
+    pub fn site_urls(&self, domain: Option<&str>) -> BTreeMap<&str, String> {
+        let host = |data: &WorkloadData| match data {
+            WorkloadData::GatewayNameProxy(site) => Some(format!("{}.{}", site.name, domain?)),
+            WorkloadData::GatewayFqdnProxy(site) => Some(site.fqdn.clone()),
+            _ => None,
+        };
+        let url = |workload: &Workload| Some(format!("https://{}", host(&workload.data)?));
+        self.workloads.iter().filter_map(|site| Some((site.name.as_str(), url(site)?))).collect()
     }
 }
 
@@ -324,7 +347,6 @@ fn is_for_machines(network: &Network, ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Deployment;
     use super::*;
     use serde_json::{Value, json};
     use tfgrid_primitives::FailureCode::{self, BodyInvalid, BodyUnsupported};
@@ -420,6 +442,19 @@ mod tests {
             let expected = (code, format!("/workloads/1/data{field}"));
             assert_eq!((rejection.code, rejection.path.clone()), expected, "{rejection}");
         }
+    }
+
+    #[test]
+    fn sites_have_names_and_addresses() {
+        let named = named("name", json!("shop")).unwrap();
+        let names: Vec<_> = named.site_names().collect();
+        assert_eq!(names, [("/workloads/1/data/name".to_owned(), "shop")]);
+        let url = "https://shop.gw1.example.org".to_owned();
+        assert_eq!(named.site_urls(Some("gw1.example.org")), [("web", url)].into());
+        assert!(named.site_urls(None).is_empty(), "a gateway without a domain publishes no names");
+        let public = public(json!({})).unwrap();
+        assert_eq!(public.site_names().count(), 0);
+        assert_eq!(public.site_urls(None), [("web", "https://www.example.org".to_owned())].into());
     }
 
     #[test]

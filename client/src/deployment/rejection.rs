@@ -12,6 +12,12 @@ use tfgrid_primitives::{
 /// Segments of a pointer to a workload's field, the empty first one included. What follows may be a key of the owner's.
 const FIELD_SEGMENTS: usize = 5;
 
+/// Stands in reports, which are public, for words of a machine that are its owner's alone: events have them.
+pub const WITHHELD: &str = "told to its owner alone";
+
+/// How the message of a rejection of a sealed body begins.
+pub const UNTOLD: &str = "the body or a part of it is sealed, its content isn't told";
+
 /// A rule that a deployment breaks, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
@@ -40,11 +46,9 @@ impl Rejection {
             | FailureCode::BodyUnsupported
             | FailureCode::BodyInvalid
             | FailureCode::OverReserved => {
-                "the body or a part of it is sealed, its content isn't told: `threebot deploy --dry-run` checks \
-                 the file"
-                    .into()
+                format!("{UNTOLD}: `threebot deploy --dry-run` checks the file")
             }
-            _ => "the body or a part of it is sealed, its content isn't told".into(),
+            _ => UNTOLD.into(),
         };
         Self { path, message, ..self }
     }

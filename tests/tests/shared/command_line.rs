@@ -196,7 +196,18 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     ensure_refused(user, &["deploy", "-f", &none, "--node", &node], "/workloads/1/data/cpu")?;
     let one = deployment(grid, 1)?.display().to_string();
     ensure_refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1MiB"], "mru by")?;
-    ensure_refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
+    let missing = grid.run().folder().join("missing.json");
+    fs::write(&missing, page_deployment(&grid.registry.missing_image(), 1).to_string())?;
+    let missing = missing.display().to_string();
+    // No registry is asked for what can't run anyway.
+    ensure_refused(user, &["plan", "-f", &missing, "--node", "99"], "no node has the id 99")?;
+    ensure_refused(
+        user,
+        &["plan", "-f", &missing, "--node", &node],
+        "images that their registries don't have",
+    )?;
+    let create = ["net", "create", "lan", "--subnet", "10.77.0.0/16", "--node", "99"];
+    ensure_refused(user, &create, "no node has the id 99: `threebot node find`")?;
     ensure_refused(user, &["show", "99"], "no contract has the id 99")?;
     let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?), grid.run().folder());
     ensure_refused(&nowhere, &["ps"], "can't connect to the chain")?;

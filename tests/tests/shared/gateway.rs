@@ -3,6 +3,7 @@
 //! A page behind a web gateway.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::{fs, process::Command, time::Duration};
 use tfgrid_tests::{DOMAIN, GATEWAY, GREETING, Grid, shop_deployment, wait_for};
 
@@ -34,14 +35,33 @@ fn deployment(grid: &Grid) -> Result<String> {
 pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
     let (user, node, file) = (&grid.user, grid.node.to_string(), deployment(grid)?);
     grid.farmer.makes_a_gateway(grid.node)?;
-    let refused = user.threebot(&["deploy", "-f", &file, "--node", &node]).err();
-    let refused = format!("{:#}", refused.context("a name that nobody holds was published")?);
-    ensure!(refused.contains("/workloads/3/data/name"), "{refused}");
+    let count = || anyhow::Ok(user.threebot(&["ps"])?["contracts"].as_array().map(Vec::len));
+    let open = count()?;
+    let not_held = |whose: &str| -> Result<()> {
+        for command in ["plan", "deploy"] {
+            let refused = user.threebot(&[command, "-f", &file, "--node", &node]).err();
+            let refused = format!("{:#}", refused.context("a name of somebody else's was taken")?);
+            ensure!(refused.contains("/workloads/3/data/name: the name"), "{refused}");
+            ensure!(refused.contains(whose) && refused.contains("threebot name reserve"), "{refused}");
+        }
+        ensure!(count()? == open, "something was submitted");
+        Ok(())
+    };
+    not_held("is free, and not yours yet")?;
+    grid.farmer.threebot(&["deposit", "1"])?;
+    grid.farmer.threebot(&["name", "reserve", "shop"])?;
+    not_held("belongs to twin")?;
+    grid.farmer.threebot(&["name", "release", "shop"])?;
 
     let listed = user.threebot(&["gateway", "list"])?;
     ensure!(listed["nodes"][0]["domain"] == DOMAIN, "{listed}");
     let name = user.threebot(&["name", "reserve", "shop"])?["contract"].clone();
-    let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
+    let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
+    ensure!(deployed["sites"]["shop"] == format!("https://shop.{DOMAIN}"), "{deployed}");
+    let warned = deployed["plan"]["notes"].as_array().context("a plan has no notes")?;
+    let slow = |note: &Value| note.as_str().is_some_and(|note| note.contains("no traffic is bought"));
+    ensure!(warned.iter().any(slow), "{deployed}");
+    let contract = deployed["contract"].to_string();
     let mut last = None;
     let published = wait_for("the page to be published", LIMIT, || {
         let page = page(grid);

@@ -41,6 +41,7 @@ const CONTRACTS: &[Scenario] = &scenarios![
 const MACHINES: &[Scenario] = &scenarios![
     sealed::secrets_are_sealed_from_the_file_to_the_machine,
     sealed::output_is_sent_to_an_address_that_is_secret,
+    sealed::last_words_of_what_fails_reach_its_owner,
     peer::owners_see_enter_and_reach_their_machines,
     peer::the_sdk_example_reaches_a_machine,
     peer::calls_one_after_another_are_answered,

@@ -29,7 +29,7 @@ pub fn a_farmer_sees_its_node_and_nothing_of_tenants(grid: &mut Grid) -> Result<
     let file = grid.run().folder().join("hidden.json");
     let deploy = |image: &str| {
         fs::write(&file, sealed(image).to_string())?;
-        user.threebot(&["deploy", "-f", &file.display().to_string(), "--node", &node])
+        user.threebot(&["deploy", "-f", &file.display().to_string(), "--node", &node, "--no-pin"])
     };
     let deployed = deploy(&grid.image)?;
     ensure!(deployed["body"].as_str().is_some_and(|body| body.starts_with("sealed, ")), "{deployed}");

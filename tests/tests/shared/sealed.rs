@@ -203,6 +203,25 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
     Ok(())
 }
 
+pub fn last_words_of_what_fails_reach_its_owner(grid: &mut Grid) -> Result<()> {
+    let (user, node) = (&grid.user, grid.node.to_string());
+    let machine = json!({
+        "image": grid.image, "cpu": 0.1, "memory": 32 * MIB, "rootfs": 64 * MIB,
+        "env": { "PATH": "/bin", "DB_PASSWORD": SECRET },
+        "entrypoint": ["/bin/busybox", "sh", "-c", "echo no database with $DB_PASSWORD; exit 3"],
+    });
+    let workloads = json!([{ "name": "web", "type": "zmachine", "data": machine }]);
+    let file = grid.run().folder().join("failing.json");
+    fs::write(&file, json!({ "version": 1, "workloads": workloads }).to_string())?;
+    let refused = user.threebot(&["deploy", "-f", &file.display().to_string(), "--node", &node]).err();
+    let refused = format!("{:#}", refused.context("what exits again and again runs")?);
+    let said = format!("web: last line of output: no database with {SECRET}");
+    for part in ["WorkloadExited", "its node has told you alone", &said] {
+        ensure!(refused.contains(part), "{part:?} isn't in {refused}");
+    }
+    Ok(())
+}
+
 /// A machine that says its secret, then each text that comes into its file, and sends its output to a receiver.
 fn talker(image: &str, port: u16) -> Value {
     let says = "echo says $DB_PASSWORD; touch /said; exec tail -f /said";

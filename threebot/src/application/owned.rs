@@ -2,7 +2,7 @@
 //! The contracts of an owner, and the applications that they are parts of.
 
 use super::State;
-use crate::{foreseen::Foreseen, many::answers};
+use crate::{foreseen::Foreseen, many::answers, sealing::unopened};
 use anyhow::{Context, Result, bail};
 use ipnet::Ipv4Net;
 use std::mem;
@@ -43,13 +43,15 @@ pub struct Owned {
     ranges: Vec<(ContractId, String, Ipv4Net)>,
     /// Contracts that are sealed, and that no key opens.
     pub unreadable: Vec<ContractId>,
+    /// Whether there is a key.
+    pub has_key: bool,
 }
 
 impl Owned {
     pub async fn read(at: &GridAt, contracts: &[TwinContract], key: Option<&SealKey>) -> Result<Self> {
         let nodes = contracts.iter().filter(|own| matches!(own.target, Target::Node { .. }));
         let read = answers(nodes.clone().map(|own| record_of(at.clone(), own.contract))).await?;
-        let mut owned = Self::default();
+        let mut owned = Self { has_key: key.is_some(), ..Self::default() };
         for (own, record) in nodes.zip(read) {
             // It has closed since the list was made.
             let Some((record, body)) = record else { continue };
@@ -168,7 +170,7 @@ pub async fn state_of(at: &GridAt, own: &TwinContract, key: Option<&SealKey>) ->
         bail!("contract {contract} runs no deployment");
     };
     let Ok(opened) = opened(body, key) else {
-        bail!("contract {contract} is sealed: --identity with your key opens it");
+        return Err(unopened(at, record.twin, contract, key).await?);
     };
     let (resources, public_ips) = asked_for(deployment, *resources, *public_ips);
     let deployment = opened.with_context(|| format!("what contract {contract} runs isn't a deployment"))?;
@@ -210,6 +212,15 @@ fn range_of(network: &Network) -> Option<(String, Ipv4Net)> {
     Some((String::from_utf8_lossy(&network.name.0).into_owned(), range))
 }
 
+/// What keeps something sealed from being read, with or without a key.
+pub fn key_text(has_key: bool) -> &'static str {
+    if has_key {
+        "the key of --identity doesn't open that, one that your twin had earlier may"
+    } else {
+        "--identity with your key opens that"
+    }
+}
+
 /// The contracts that these words mean: ids, or names of applications.
 ///
 /// # Errors
@@ -226,7 +237,7 @@ pub fn contracts_named(words: &[String], owned: &Owned) -> Result<Vec<ContractId
         if its.is_empty() {
             let sealed = match owned.unreadable.len() {
                 0 => String::new(),
-                count => format!("; {count} of your contracts are sealed: --identity opens them"),
+                count => format!("; {count} of your contracts are sealed: {}", key_text(owned.has_key)),
             };
             bail!("no application of yours has the name {word:?}: `threebot ps` lists them{sealed}");
         }
@@ -251,7 +262,7 @@ mod tests {
         let running = vec![running(7, "db", state()), running(8, "web", state())];
         let range = |range: &str| range.parse().unwrap();
         let ranges = vec![(7, "net".into(), range("10.0.0.0/24")), (9, "net".into(), range("10.0.1.0/24"))];
-        Owned { running, ranges, unreadable: vec![9] }
+        Owned { running, ranges, unreadable: vec![9], has_key: false }
     }
 
     #[test]
@@ -263,6 +274,9 @@ mod tests {
         assert_eq!(named(&["shop", "8", "12"]), Ok(vec![7, 8, 12]));
         let error = named(&["shp"]).unwrap_err();
         assert!(error.contains("\"shp\"") && error.contains("1 of your contracts are sealed"), "{error}");
+        let with_key = Owned { has_key: true, ..owned() };
+        let error = contracts_named(&["shp".into()], &with_key).unwrap_err().to_string();
+        assert!(error.ends_with("doesn't open that, one that your twin had earlier may"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Ask<'a> {
     pub part: &'a Part,
     pub resources: Resources,
     pub features: Features,
+    /// Whether it has sites with names below a gateway's domain.
+    pub has_names: bool,
 }
 
 /// What the nodes offer.
@@ -36,6 +38,8 @@ pub struct Market {
     rented: BTreeMap<NodeId, bool>,
     /// Free public addresses of farms, where somebody asks for any.
     free_ips: BTreeMap<FarmId, usize>,
+    /// The gateways, and whether each has a domain for names, where somebody asks for any.
+    gateways: BTreeMap<NodeId, bool>,
     prices: PriceList,
     /// The most contracts of a node.
     places: u32,
@@ -43,7 +47,12 @@ pub struct Market {
 
 impl Market {
     /// Each kind of record is read once, however many parts there are.
-    pub async fn read(at: &GridAt, own: &[TwinContract], with_ips: bool) -> Result<Self> {
+    pub async fn read(
+        at: &GridAt,
+        own: &[TwinContract],
+        with_ips: bool,
+        with_gateways: bool,
+    ) -> Result<Self> {
         let offers = at.all_nodes(&NodeFilter { unavailable: true, ..NodeFilter::default() }).await?;
         let is_mine =
             |node| own.iter().any(|own| matches!(own.target, Target::Rent { node: mine } if mine == node));
@@ -56,6 +65,11 @@ impl Market {
                 .await?
                 .into_iter()
                 .collect(),
+            gateways: if with_gateways {
+                at.gateways().await?.into_iter().map(|(node, domain)| (node, domain.is_some())).collect()
+            } else {
+                BTreeMap::new()
+            },
             prices: at.prices().await?.context("the chain has no price list yet")?,
             places: at.max_contracts_of_node()?,
             offers,
@@ -152,6 +166,8 @@ enum Reason {
     Rented,
     Features,
     Addresses,
+    Gateway,
+    Domain,
     Apart,
     Far,
     Places,
@@ -176,6 +192,8 @@ impl Reason {
             Self::Rented => "rented by others",
             Self::Features => "without code for its workloads or addresses",
             Self::Addresses => "in a farm with too few free public addresses",
+            Self::Gateway => "without a public address for its sites",
+            Self::Domain => "without a domain for the names of its sites",
             Self::Apart => "with parts that it must be apart from",
             Self::Far => "not in the farm of the parts that it is near",
             Self::Places => "full of contracts",
@@ -316,6 +334,7 @@ impl<'a> Placing<'a> {
             if ask.part.public_ips > 0 { ask.features.and(Features::PUBLIC_IPS) } else { ask.features };
         let ips = self.free_ips.get(&offer.farm).copied().unwrap_or(0);
         let asked = &ask.resources;
+        let has_domain = self.market.gateways.get(&offer.node).copied();
         let is_apart =
             neighbours.apart_nodes.contains(&index) || neighbours.apart_farms.contains(&offer.farm);
         let rules = [
@@ -325,6 +344,8 @@ impl<'a> Placing<'a> {
             (rent == Some(false), Reason::Rented),
             (!offer.features.contains(served), Reason::Features),
             (usize::from(ask.part.public_ips) > ips, Reason::Addresses),
+            (ask.features.contains(Features::GATEWAYS) && has_domain.is_none(), Reason::Gateway),
+            (ask.has_names && has_domain != Some(true), Reason::Domain),
             (is_apart, Reason::Apart),
             (neighbours.near.is_some_and(|farm| farm != offer.farm), Reason::Far),
             (*contracts >= self.market.places, Reason::Places),
@@ -417,6 +438,7 @@ mod tests {
             offers: offers.collect(),
             rented: BTreeMap::new(),
             free_ips: BTreeMap::new(),
+            gateways: BTreeMap::new(),
             prices: PriceList::default(),
             places: 1_000,
         }
@@ -443,6 +465,7 @@ mod tests {
                 part,
                 resources: Resources { cru: 2, mru: GIB, ..Resources::ZERO },
                 features: Features::ZMACHINE,
+                has_names: false,
             })
             .collect();
         Ok(place(application, &asks, &held, market)?.into_iter().collect())
@@ -464,6 +487,27 @@ mod tests {
         assert_eq!(nodes(&application(&[("a", any())], None), &market), [3]);
         let certified = Part { certified: true, ..any() };
         assert_eq!(nodes(&application(&[("a", certified)], None), &market), [1]);
+    }
+
+    #[test]
+    fn a_site_is_put_on_a_gateway() {
+        let mut market = market(3);
+        for offer in &mut market.offers {
+            offer.features = Features::ZMACHINE.and(Features::GATEWAYS);
+        }
+        let (site, part) = (application(&[("site", any())], None), any());
+        let on = |market: &Market, has_names| {
+            let resources = Resources { cru: 1, ..Resources::ZERO };
+            let ask = Ask { name: "site", part: &part, resources, features: Features::GATEWAYS, has_names };
+            place(&site, &[ask], &BTreeMap::new(), market).map(|nodes| nodes["site"])
+        };
+        let none = on(&market, false).unwrap_err().to_string();
+        assert!(none.contains("3 without a public address for its sites"), "{none}");
+        market.gateways = [(2, false), (3, true)].into();
+        assert_eq!((on(&market, false).unwrap(), on(&market, true).unwrap()), (2, 3));
+        market.gateways.remove(&3);
+        let none = on(&market, true).unwrap_err().to_string();
+        assert!(none.contains("1 without a domain for the names of its sites"), "{none}");
     }
 
     #[test]

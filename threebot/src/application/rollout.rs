@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From an application's file to parts that run: one plan, one batch of calls, one wait.
 
-use super::{Ask, Difference, Market, Owned, Running, State, place, placement::misplaced, steps::Steps};
+use super::{
+    Ask, Difference, Market, Owned, Running, State, key_text, place, placement::misplaced, steps::Steps,
+};
 use crate::{
     commands::{
         deploy::{Settled, settled},
@@ -10,7 +12,9 @@ use crate::{
     },
     contract::result_text,
     deployment::Reservation,
+    device::DeviceFile,
     foreseen::{self, Foreseen, Purse},
+    heard::Heard,
     many::answers,
     output::{Answer, counted, note},
     pins,
@@ -38,9 +42,9 @@ use tfgrid_client::{
         },
         utility::calls::BatchAll,
     },
-    deployment::{Application, Part, Rejection},
+    deployment::{Application, Deployment, Part, Rejection},
     primitives::{
-        Balance, ContractId, NodeId, Rates, TwinId, UsdRate,
+        Balance, ContractId, Features, NodeId, Rates, TwinId, UsdRate,
         views::{ContractStatus, NodeOffer, TwinContract},
     },
     sealing::SealKey,
@@ -73,6 +77,8 @@ pub struct Rollout {
     batches: Vec<StaticPayload<BatchAll>>,
     /// Contracts for which their nodes haven't answered since an earlier run.
     unsettled: Vec<Awaited>,
+    /// What the parts are to run.
+    deployments: BTreeMap<String, Deployment>,
 }
 
 /// A contract whose node hasn't answered yet.
@@ -82,6 +88,8 @@ pub struct Awaited {
     pub contract: ContractId,
     /// The version of an update; `None` for a first version.
     pub version: Option<u32>,
+    /// What it is to run, where that is known.
+    pub deployment: Option<Deployment>,
 }
 
 /// How a wait ended.
@@ -128,6 +136,8 @@ struct Change {
     networks: BoundedVec<Network>,
     /// Whether what looks like a secret isn't sealed.
     is_revealing: bool,
+    /// That what it has public is slow.
+    slow: Option<String>,
 }
 
 /// What a plan comes to.
@@ -141,6 +151,8 @@ struct Draft {
     held: Balance,
     /// Who can read the bodies: of one with sealed secrets, and of each that looks as if it had others.
     readers: Vec<String>,
+    /// Parts of which what is public is slow.
+    slow: Vec<String>,
 }
 
 /// An application's file beside what stands on the chain.
@@ -195,7 +207,8 @@ pub async fn compare(
     lines.extend(steps.stray.iter().map(|running| Line::of(running, Fate::Stray)));
     let mut texts: Vec<String> = lines.iter().map(Line::difference).collect();
     if !uncompared.is_empty() {
-        texts.push(format!("sealed secrets aren't compared without --identity: those of {uncompared}"));
+        let why = key_text(options.key.is_some());
+        texts.push(format!("sealed secrets of {uncompared} aren't compared: {why}"));
     }
     let parts: Vec<Value> = lines.iter().map(Line::value).collect();
     Ok(Answer::new(texts.join("\n"), json!({ "application": application.name, "parts": parts })))
@@ -213,12 +226,14 @@ impl Rollout {
     ) -> Result<Self> {
         let Standing { at, twin, contracts, owned, running, mut parts } =
             Standing::read(session, &mut application, options).await?;
-        let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         if let Some(paused) = Funding::read(&at, twin).await?.paused() {
             bail!("{paused}; until then no node runs anything new");
         }
         let with_ips = application.parts.values().any(|part| part.public_ips > 0);
-        let market = Market::read(&at, &contracts, with_ips).await?;
+        let has_sites = |state: &State| state.deployment.features().contains(Features::GATEWAYS);
+        let market = Market::read(&at, &contracts, with_ips, parts.values().any(has_sites)).await?;
+        ensure_nodes(&application, &market)?;
+        let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         let steps = Steps::new(&parts, &running);
         foreseen::ensure_places(&at, twin, steps.create.len()).await?;
         let notes = notes(&application, &steps, &owned, &market);
@@ -233,15 +248,12 @@ impl Rollout {
         }
         let work = work(&application, &parts, steps, &market)?;
         let changes = work.into_iter().map(|work| change(at.clone(), options.sealing.clone(), twin, work));
-        let changes = answers(changes).await.map_err(|error| match error.downcast::<Rejection>() {
-            Ok(rejection) => options.source.located(rejection),
-            Err(error) => error,
-        })?;
+        let changes = answers(changes).await.map_err(|error| options.source.located_error(error))?;
         for change in changes {
             draft.change(&at, change)?;
         }
 
-        let Draft { lines, calls, before, after, new, held, readers } = draft;
+        let Draft { lines, calls, before, after, new, held, readers, slow } = draft;
         let whole = format!("application {:?}", application.name);
         foreseen::ensure_cheap(&whole, after.usd.saturating_add(after.extra), options.max_rate)?;
         let batches = batched(calls);
@@ -253,8 +265,9 @@ impl Rollout {
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
-        let plan = notes.into_iter().chain(unpinned).chain(readers).fold(plan, Plan::with_note);
-        Ok(Self { application: application.name, twin, plan, lines, batches, unsettled })
+        let plan = notes.into_iter().chain(unpinned).chain(slow).chain(readers).fold(plan, Plan::with_note);
+        let deployments = parts.into_iter().map(|(part, state)| (part, state.deployment)).collect();
+        Ok(Self { application: application.name, twin, plan, lines, batches, unsettled, deployments })
     }
 
     /// Whether nothing is to be submitted.
@@ -292,14 +305,20 @@ impl Rollout {
             let contract = line.contract?;
             let version = versions.get(&contract).copied();
             let is_asked = line.fate == Fate::Create || version.is_some();
-            is_asked.then(|| Awaited { part: line.part.clone(), contract, version })
+            let deployment = self.deployments.get(&line.part).cloned();
+            is_asked.then(|| Awaited { part: line.part.clone(), contract, version, deployment })
         }));
         Ok(awaited)
     }
 
     /// Waits until all of these run, each of which goes as soon as it does.
-    pub async fn wait(&self, session: &Session, awaited: &mut Vec<Awaited>) -> Result<Finished> {
-        await_all(session, self.twin, awaited).await
+    pub async fn wait(
+        &self,
+        session: &Session,
+        device: &DeviceFile,
+        awaited: &mut Vec<Awaited>,
+    ) -> Result<Finished> {
+        await_all(session, device, self.twin, awaited).await
     }
 
     /// Cancels the contracts that this run has created; answers with their ids.
@@ -362,10 +381,11 @@ impl Awaited {
 
     /// What a contract of an earlier run still awaits.
     pub fn of(running: &Running) -> Option<Self> {
-        let Running { part, contract, pending, is_deployed, .. } = running;
+        let Running { part, contract, pending, is_deployed, state, .. } = running;
         let awaits = !is_deployed || pending.is_some();
         let version = pending.filter(|_| *is_deployed);
-        awaits.then(|| Self { part: part.clone(), contract: *contract, version })
+        let deployment = Some(state.deployment.clone());
+        awaits.then(|| Self { part: part.clone(), contract: *contract, version, deployment })
     }
 }
 
@@ -389,7 +409,8 @@ impl Draft {
     }
 
     fn change(&mut self, at: &GridAt, change: Change) -> Result<()> {
-        let Change { work: Work { line, state, before }, body, networks, is_revealing } = change;
+        let Change { work: Work { line, state, before }, body, networks, is_revealing, slow } = change;
+        self.slow.extend(slow.map(|note| format!("{}: {note}", line.part)));
         let is_first = self.readers.is_empty() && state.deployment.secrets.is_some();
         if is_revealing || is_first {
             self.readers.push(format!("{}: {}", line.part, body.note));
@@ -543,7 +564,8 @@ fn work(
     let ask = |name: &&str| {
         let (part, state) = (application.parts.get(*name)?, parts.get(*name)?);
         let (name, _) = application.parts.get_key_value(*name)?;
-        Some(Ask { name, part, resources: state.resources, features: state.deployment.features() })
+        let has_names = state.deployment.site_names().next().is_some();
+        Some(Ask { name, part, resources: state.resources, features: state.deployment.features(), has_names })
     };
     let asks: Vec<Ask> = steps.create.iter().filter_map(ask).collect();
     let nodes = place(application, &asks, &held, market)?;
@@ -561,6 +583,16 @@ fn work(
     Ok(work)
 }
 
+/// Fails if a part is for a node that isn't there.
+fn ensure_nodes(application: &Application, market: &Market) -> Result<()> {
+    for (name, part) in &application.parts {
+        if let Some(node) = part.node.filter(|node| offer_of(market, *node).is_none()) {
+            bail!("part {name:?}: {}", foreseen::unknown_node(node));
+        }
+    }
+    Ok(())
+}
+
 fn offer_of(market: &Market, node: NodeId) -> Option<&NodeOffer> {
     market.offers.iter().find(|offer| offer.node == node)
 }
@@ -568,7 +600,7 @@ fn offer_of(market: &Market, node: NodeId) -> Option<&NodeOffer> {
 /// Fails if the node of a contract can't run its new version.
 fn ensure_updatable(running: &Running, state: &State, market: &Market) -> Result<()> {
     let (node, present) = (running.node, &running.state);
-    let offer = offer_of(market, node).with_context(|| format!("no node has the id {node}"))?;
+    let offer = offer_of(market, node).with_context(|| foreseen::unknown_node(node))?;
     if !offer.online {
         let text = format!("node {node} is offline, and part {:?} is to be updated on it", running.part);
         bail!(Foreseen::new("Contracts.NodeOffline", text));
@@ -589,16 +621,25 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
         path: format!("/parts/{}{}", line.part, rejection.path),
         ..rejection
     };
+    let located = |error: anyhow::Error| match error.downcast::<Rejection>() {
+        Ok(rejection) => anyhow::Error::new(in_part(rejection)),
+        Err(error) => error.context(format!("part {:?}", line.part)),
+    };
+    foreseen::ensure_sites(&at, twin, node, &state.deployment).await.map_err(located)?;
     let body = state.deployment.to_body().map_err(in_part)?;
     let reservation = Reservation::new(state.deployment.clone(), body, state.resources);
     let sealed = sealing.readable(&at, node, twin, &reservation).await;
-    let body = sealed.map_err(|error| match error.downcast::<Rejection>() {
-        Ok(rejection) => anyhow::Error::new(in_part(rejection)),
-        Err(error) => error.context(format!("part {:?}", line.part)),
-    })?;
+    let body = sealed.map_err(located)?;
+    let has_traffic = match line.contract {
+        Some(contract) => at.traffic_left(contract).await? > 0,
+        None => false,
+    };
+    let contract = line.contract.map_or_else(|| "CONTRACT".into(), |contract| contract.to_string());
+    let buy = format!("`threebot traffic {contract} --gb 10`");
+    let slow = foreseen::slow_note(&state.deployment, has_traffic, &buy);
     let line = Line { rate: Some(rate), ..line };
     let (networks, is_revealing) = (reservation.networks, !reservation.secrets.is_empty());
-    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing })
+    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing, slow })
 }
 
 /// What people should know beside the prices.
@@ -615,14 +656,16 @@ fn notes(application: &Application, steps: &Steps<'_>, owned: &Owned, market: &M
     }
     if !steps.uncompared.is_empty() {
         notes.push(format!(
-            "sealed secrets aren't compared without --identity, and stay: those of {}",
-            steps.uncompared.join(", ")
+            "sealed secrets of {} aren't compared, and stay: {}",
+            steps.uncompared.join(", "),
+            key_text(owned.has_key)
         ));
     }
     if !owned.unreadable.is_empty() {
         notes.push(format!(
-            "{} of yours can't be opened, and may be parts of this: --identity opens what is sealed",
-            counted(owned.unreadable.len() as u64, "contract")
+            "{} of yours can't be read, and may be parts of this: {}",
+            counted(owned.unreadable.len() as u64, "sealed contract"),
+            key_text(owned.has_key)
         ));
     }
     notes
@@ -648,9 +691,16 @@ fn sum(one: Rates, other: Rates) -> Rates {
 }
 
 /// Waits until all of these run; each goes from the list as soon as it does. One read of all contracts for each block,
-/// however many are awaited.
-pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaited>) -> Result<Finished> {
+/// however many are awaited. What their nodes tell this device meanwhile goes into the error.
+pub async fn await_all(
+    session: &Session,
+    device: &DeviceFile,
+    twin: TwinId,
+    awaited: &mut Vec<Awaited>,
+) -> Result<Finished> {
     let (count, mut done) = (awaited.len(), 0);
+    let heard = Heard::default();
+    let _listening = heard.listen(session, device, awaited.iter().map(|awaited| awaited.contract).collect());
     let mut heads = session.grid.follow().await?;
     while !awaited.is_empty() {
         let at = heads.next().await.context("the connection to the chain ended; the parts stay open")??;
@@ -666,6 +716,7 @@ pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaite
                     awaited.remove(index);
                 }
                 Settled::Failed(error) => {
+                    let error = heard.explain(asked.contract, asked.deployment.as_ref(), error);
                     return Ok(Finished::Failed(error.context(format!("{} doesn't run", asked.text()))));
                 }
             }

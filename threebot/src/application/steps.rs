@@ -94,7 +94,8 @@ pub fn differences(old: &State, new: &State) -> Vec<Difference> {
     pairs.filter(|(old, new, _)| old != new).map(|(old, new, path)| Difference { path, old, new }).collect()
 }
 
-fn are_secrets_unknown(old: &State, new: &State) -> bool {
+/// Whether secrets can't be compared, since one of them is sealed.
+pub fn are_secrets_unknown(old: &State, new: &State) -> bool {
     let is_sealed = |state: &State| matches!(state.deployment.secrets, Some(Secrets::Sealed(_)));
     is_sealed(old) != is_sealed(new)
 }

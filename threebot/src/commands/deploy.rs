@@ -10,6 +10,7 @@ use crate::{
     deployment::{DeploymentFile, Reservation},
     device::DeviceFile,
     foreseen::{self, Purse},
+    heard::Heard,
     output::{Answer, note, row},
     peer, pins,
     plan::Plan,
@@ -29,9 +30,9 @@ use std::{
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt, api,
-    deployment::{Application, Part},
+    deployment::{Application, Deployment, Part},
     peer::protocol::Status,
-    primitives::{ContractId, FarmId, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
+    primitives::{ContractId, FarmId, Features, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
     units::{parse_country, parse_duration, parse_id, parse_rate},
 };
 
@@ -53,7 +54,9 @@ image, and revoke it when the contract is closed: the farmer of the node can get
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
 A machine with `public_ip: true, ports: [80/tcp]` has a public IPv4 address of
 which this port is open; `ipv6: true` gives it an IPv6 address. What goes over
-them is paid for in advance with --traffic-gb; without that, they are slow.
+them and over sites is paid for in advance with --traffic-gb; without that, they
+are slow.
+A site under a name of a gateway needs the name: `threebot name reserve NAME`.
 
 Example of a deployment:
   version: 1
@@ -89,8 +92,6 @@ pub struct Deploy {
     #[command(flatten)]
     pub wanted: Wanted,
     #[command(flatten)]
-    device: DeviceFile,
-    #[command(flatten)]
     execution: Execution,
 }
 
@@ -103,6 +104,8 @@ pub struct Execution {
     /// Leave the other new parts of an application as they are if one doesn't come to run
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    device: DeviceFile,
     #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
@@ -215,7 +218,7 @@ impl Wanted {
         let reservation = self.deployment.reservation(&source)?;
         self.place.ensure_said()?;
         let session = Session::open(global).await?;
-        let Planned { plan, .. } = self.plan(&session, reservation).await?;
+        let Planned { plan, .. } = self.plan(&session, &source, reservation).await?;
         dry_run(&session, &plan)
     }
 
@@ -261,20 +264,25 @@ impl Wanted {
         let name = "the deployment";
         let part = self.place.over(Part { public_ips: ips, ..Part::default() });
         let own = at.contracts_of_twin(twin).await?;
-        let market = Market::read(at, &own, ips > 0).await?;
         let (resources, features) = (reservation.resources, reservation.features);
-        let asks = [Ask { name, part: &part, resources, features }];
+        let market = Market::read(at, &own, ips > 0, features.contains(Features::GATEWAYS)).await?;
+        let has_names = reservation.deployment.site_names().next().is_some();
+        let asks = [Ask { name, part: &part, resources, features, has_names }];
         let parts = [(name.to_owned(), part.clone())].into();
         let alone = Application { version: 1, name: name.into(), spread: None, parts };
         let nodes = place(&alone, &asks, &BTreeMap::new(), &market)?;
         nodes.into_values().next().context("no node was found")
     }
 
-    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<Planned<impl Payload>> {
+    async fn plan(
+        &self,
+        session: &Session,
+        source: &Source,
+        reservation: Reservation,
+    ) -> Result<Planned<impl Payload>> {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let ips = self.public_ips(&reservation)?;
-        let (reservation, unpinned) = pins::pinned(reservation, None, self.pinning.no_pin).await?;
         let node = self.node(&at, twin, &reservation, ips).await?;
         let offer = foreseen::open_node(&at, node).await?;
         foreseen::ensure_tenant(&at, &offer, twin).await?;
@@ -283,6 +291,8 @@ impl Wanted {
         foreseen::ensure_served(&offer, reservation.features, ips)?;
         foreseen::ensure_ips(&at, &offer, ips.into()).await?;
         ensure_ranges(&at, twin, None, &reservation.networks.0).await?;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         foreseen::ensure_cheap(&format!("a contract on node {node}"), rate, self.max_price)?;
@@ -290,6 +300,8 @@ impl Wanted {
             0 => 0,
             gb => at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?,
         };
+        // Registries are asked last: they may take their time.
+        let (reservation, unpinned) = pins::pinned(reservation, None, self.pinning.no_pin).await?;
         let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
         let deposit = at.contract_deposit(prepared.body.bytes().len())?;
         let note = prepared.note.clone();
@@ -309,16 +321,21 @@ impl Wanted {
             .await?
             .with_traffic(self.traffic_gb, traffic)
             .holding(deposit, fee, purse)?;
-        let plan = unpinned.into_iter().fold(plan.with_note(note), Plan::with_note);
-        Ok(Planned { node, plan, call })
+        let slow = foreseen::slow_note(&reservation.deployment, self.traffic_gb > 0, "--traffic-gb 10");
+        let plan = slow.into_iter().chain(unpinned).fold(plan.with_note(note), Plan::with_note);
+        let domain = at.public_place(node).await?.domain;
+        Ok(Planned { node, domain, plan, call, deployment: reservation.deployment })
     }
 }
 
 /// A deployment's node and price, and the call that creates its contract.
 struct Planned<Call> {
     node: NodeId,
+    /// The node's domain for names.
+    domain: Option<String>,
     plan: Plan,
     call: Call,
+    deployment: Deployment,
 }
 
 impl Deploy {
@@ -337,27 +354,37 @@ impl Deploy {
         self.wanted.place.ensure_said()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
-        let Planned { node, plan, call } = self.wanted.plan(&session, reservation).await?;
+        let Planned { node, domain, plan, call, deployment } =
+            self.wanted.plan(&session, &source, reservation).await?;
         let deposit = consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
         let late = format!("contract {contract} isn't deployed yet; it stays open");
         // Whoever interrupts the wait has to know what to look at.
         note(&format!("contract {contract} is open: waiting until it runs on node {node}"), global.json);
-        let mut told = None;
+        let (mut told, heard) = (None, Heard::default());
         let runs = async {
-            told = self.until_it_runs(&session, node, contract, global.json).await?;
+            told = self.until_it_runs(&session, node, contract, &heard).await?;
             Ok(())
         };
-        waiting.wait(&session, contract, &late, runs).await?;
+        let waited = waiting.wait(&session, contract, &late, runs).await;
+        waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
-            // The chain doesn't know yet how it fares.
             let mut rows = vec![row("contract", &contract.to_string()), row("node", &node.to_string())];
             rows.extend(contract::addresses_row(&answer.value));
+            if answer.value["state"] == "created" {
+                let until = "`threebot ps` says created until the node's report is there, some blocks later";
+                rows.push(row("on chain", until));
+            }
             answer.text = format!("{}\n{}", rows.join("\n"), status::text(&status));
         }
+        let sites = deployment.site_urls(domain.as_deref());
+        for url in sites.values() {
+            answer.text.push_str(&format!("\n{}", row("site", url)));
+        }
+        merge(&mut answer.value, json!({ "sites": sites }));
         Ok(answer)
     }
 
@@ -367,16 +394,16 @@ impl Deploy {
         session: &Session,
         node: NodeId,
         contract: ContractId,
-        json: bool,
+        heard: &Heard,
     ) -> Result<Option<Status>> {
         let by_node = async {
-            match peer::ready(session, &self.device, node, contract, json).await {
+            match peer::ready(session, &self.execution.device, node, contract, heard).await {
                 Ok(Some(status)) => Some(status),
                 Ok(None) => pending().await,
                 Err(error) => {
                     note(
                         &format!("waiting for the chain, since the node doesn't say how it fares: {error:#}"),
-                        json,
+                        session.json,
                     );
                     pending().await
                 }
@@ -406,7 +433,7 @@ impl Execution {
         let deposit = if rollout.is_done() { None } else { self.consent.ask_for(session, &rollout.plan)? };
         let mut awaited = rollout.submit(session, deposit).await?;
         if !self.waiting.no_wait {
-            let waits = rollout.wait(session, &mut awaited);
+            let waits = rollout.wait(session, &self.device, &mut awaited);
             match tokio::time::timeout(self.waiting.timeout, waits).await {
                 Ok(Ok(Finished::AllRun)) => {}
                 Ok(Ok(Finished::Failed(error))) => {
@@ -578,7 +605,7 @@ parts:
     fn what_failed_says_what_was_undone() {
         assert!(undone_text("shop", &[7, 8]).ends_with("new contracts were cancelled: 7, 8"));
         assert!(undone_text("shop", &[]).ends_with("`threebot ps` shows what stands"));
-        let awaited = Awaited { part: "db".into(), contract: 7, version: None };
+        let awaited = Awaited { part: "db".into(), contract: 7, version: None, deployment: None };
         let text = "after 10 min these don't run yet: db (contract 7); they stay open, \
                     and `threebot wait shop` goes on waiting";
         assert_eq!(late("shop", &[awaited], Duration::from_secs(600)), text);

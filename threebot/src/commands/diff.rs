@@ -2,7 +2,9 @@
 //! `threebot diff`
 
 use crate::{
-    application::{Difference, Options, State, compare, differences, state_of},
+    application::{
+        Difference, Options, State, are_secrets_unknown, compare, differences, key_text, state_of,
+    },
     cli::Global,
     commands::update::NextVersion,
     contract::own_contract,
@@ -56,14 +58,20 @@ impl Diff {
         let (mut deployment, resources) = (reservation.deployment, reservation.resources);
         pins::keep(&mut deployment, &old.deployment);
         let public_ips = self.next.public_ips(old.public_ips, &deployment);
-        Ok(answer(contract, &differences(&old, &State { deployment, resources, public_ips })))
+        let new = State { deployment, resources, public_ips };
+        let uncompared = are_secrets_unknown(&old, &new).then(|| key_text(key.is_some()));
+        Ok(answer(contract, &differences(&old, &new), uncompared))
     }
 }
 
-fn answer(contract: ContractId, differences: &[Difference]) -> Answer {
-    let texts: Vec<String> = differences.iter().map(Difference::text).collect();
-    let text =
-        if texts.is_empty() { format!("contract {contract} is as the file says") } else { texts.join("\n") };
+/// `uncompared` is why secrets weren't compared.
+fn answer(contract: ContractId, differences: &[Difference], uncompared: Option<&str>) -> Answer {
+    let mut texts: Vec<String> = differences.iter().map(Difference::text).collect();
+    if texts.is_empty() {
+        texts.push(format!("contract {contract} is as the file says"));
+    }
+    texts.extend(uncompared.map(|why| format!("its sealed secrets aren't compared: {why}")));
+    let text = texts.join("\n");
     let values: Vec<_> = differences.iter().map(Difference::value).collect();
     Answer::new(text, json!({ "contract": contract, "differences": values }))
 }
@@ -75,10 +83,12 @@ mod tests {
     #[test]
     fn differences_are_lines_and_values() {
         let more = Difference { path: "public_ips".into(), old: Some(json!(0)), new: Some(json!(1)) };
-        let found = answer(7, &[more]);
+        let found = answer(7, &[more], None);
         assert_eq!(found.text, "public_ips: 0 -> 1");
         let value = json!({ "contract": 7, "differences": [{ "path": "public_ips", "old": 0, "new": 1 }] });
         assert_eq!(found.value, value);
-        assert_eq!(answer(7, &[]).text, "contract 7 is as the file says");
+        assert_eq!(answer(7, &[], None).text, "contract 7 is as the file says");
+        let text = answer(7, &[], Some(key_text(false))).text;
+        assert!(text.ends_with("\nits sealed secrets aren't compared: --identity with your key opens that"));
     }
 }

@@ -12,12 +12,15 @@ use crate::{
     consent::{Consent, dry_run},
     contract::{self, Pending, Rejected, own_contract},
     deployment::{DeploymentFile, Reservation},
+    device::DeviceFile,
     foreseen::{self, Purse},
+    heard::Heard,
     output::Answer,
     pins,
     plan::{Plan, Replaced},
-    sealing::{Identity, Sealing},
+    sealing::{Identity, Sealing, unopened},
     session::Session,
+    source::Source,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -26,9 +29,9 @@ use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
     api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
-    deployment::Deployment,
+    deployment::{Deployment, Rejection},
     primitives::{
-        Body, ContractId, NodeId, Rates, Resources, TwinId, UsdRate,
+        Body, ContractId, FailureCode, NodeId, Rates, Resources, TwinId, UsdRate,
         views::{ContractStatus, NodeOffer, Target, TwinContract},
     },
     sealing::SealKey,
@@ -64,6 +67,8 @@ pub struct Update {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -91,12 +96,14 @@ impl NextVersion {
 
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let reservation = self.next.deployment.read()?;
+        let source = self.next.deployment.source()?;
+        let reservation = self.next.deployment.reservation(&source)?;
         let key = self.next.identity.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first } = self.plan(&session, reservation, key.as_ref()).await?;
+        let Change { plan, call, is_first, deployment } =
+            self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
         }
@@ -104,6 +111,8 @@ impl Update {
         let deposit = self.consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
+        let heard = Heard::default();
+        let _listening = heard.listen(&session, &self.device, vec![contract]);
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
@@ -113,13 +122,15 @@ impl Update {
             }
             updated(&session, contract, version).await
         };
-        self.waiting.wait(&session, contract, &late, done).await?;
+        let waited = self.waiting.wait(&session, contract, &late, done).await;
+        waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
     }
 
     async fn plan(
         &self,
         session: &Session,
+        source: &Source,
         reservation: Reservation,
         key: Option<&SealKey>,
     ) -> Result<Change<impl Payload>> {
@@ -131,18 +142,28 @@ impl Update {
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.next.public_ips(present.public_ips, &reservation.deployment);
         present.ensure_served(&at, twin, &offer, &reservation, public_ips).await?;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
-        let active = present.body.as_ref().map(|body| opened(body, key)).transpose()?.flatten();
+        let active = match present.body.as_ref().map(|body| opened(body, key)).transpose() {
+            Err(refused) if refused.code == FailureCode::BodyUnsupported => {
+                return Err(unopened(&at, twin, contract, key).await?);
+            }
+            read => read.with_context(|| format!("the body of contract {contract}"))?.flatten(),
+        };
         let (reservation, unpinned) = pins::pinned(reservation, active.as_ref(), self.pinning.no_pin).await?;
         let prepared = self.next.sealing.prepare(&at, node, twin, &reservation).await?;
         if present.is(&prepared.body, &reservation, public_ips) {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
-            return Ok(Change { plan, call: None, is_first });
+            return Ok(Change { plan, call: None, is_first, deployment: reservation.deployment });
         }
-        let mut plan = unpinned.into_iter().fold(plan, Plan::with_note);
+        let has_traffic = at.traffic_left(contract).await? > 0;
+        let buy = format!("`threebot traffic {contract} --gb 10`");
+        let slow = foreseen::slow_note(&reservation.deployment, has_traffic, &buy);
+        let mut plan = slow.into_iter().chain(unpinned).fold(plan, Plan::with_note);
         if !is_first {
             let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
@@ -164,7 +185,7 @@ impl Update {
         let returned = pending.and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
         let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
-        Ok(Change { plan, call: Some(call), is_first })
+        Ok(Change { plan, call: Some(call), is_first, deployment: reservation.deployment })
     }
 }
 
@@ -259,6 +280,7 @@ struct Change<Call> {
     call: Option<Call>,
     /// Whether no version runs yet.
     is_first: bool,
+    deployment: Deployment,
 }
 
 /// The version of a contract that another one replaces. `present` are the contract's rates.
@@ -269,13 +291,10 @@ async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &P
 }
 
 /// What a body runs, as far as it can be read here and is a deployment.
-fn opened(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>> {
+fn opened(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>, Rejection> {
     let deployment = match (body, key) {
         (Body::Plain(plain), _) => Deployment::parse(plain),
-        (Body::Sealed(sealed), Some(key)) => {
-            let plain = key.open(sealed).context("--identity doesn't open the version that runs")?;
-            Deployment::parse(&plain)
-        }
+        (Body::Sealed(sealed), Some(key)) => Deployment::parse(&key.open(sealed)?),
         (Body::Sealed(_), None) => return Ok(None),
     };
     Ok(deployment.ok())
@@ -292,7 +311,8 @@ fn check_volumes(
         Some(active) => next.check_follows(active).context("the node would refuse this version")?,
         None if !is_readable && next.volumes().next().is_some() => {
             return Ok(Some(
-                "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves",
+                "the version that runs is sealed, and replaced unread: with --identity it is checked that no volume \
+                 shrinks or moves",
             ));
         }
         None => {}
@@ -340,7 +360,7 @@ pub async fn settled_update(at: &GridAt, contract: ContractId, version: u32) -> 
     }
     if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
         let what = format!("version {version} can't run; the old version {} still runs", deployment.version);
-        return Ok(Settled::Failed(Rejected { what, failure }.into()));
+        return Ok(Settled::Failed(Rejected::new(what, failure).into()));
     }
     if deployment.pending.is_none() && deployment.last_version >= version {
         return Ok(Settled::Failed(anyhow::anyhow!(
@@ -373,6 +393,7 @@ mod tests {
             let is_readable = key.is_some() || matches!(body, Body::Plain(_));
             let next = Deployment::parse(&data(mib)).unwrap();
             opened(body, key)
+                .map_err(anyhow::Error::new)
                 .and_then(|active| check_volumes(active.as_ref(), is_readable, &next))
                 .map_err(|error| format!("{error:#}"))
         };

@@ -6,6 +6,7 @@ use crate::{
     application::{Awaited, Finished, Owned, await_all, contracts_named},
     cli::Global,
     contract::own_record,
+    device::DeviceFile,
     output::Answer,
     sealing::Identity,
     session::Session,
@@ -34,6 +35,8 @@ pub struct Wait {
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     timeout: Duration,
     #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
     identity: Identity,
 }
 
@@ -50,7 +53,7 @@ impl Wait {
             let record = own_record(&at, twin, *contract).await?;
             awaited.extend(unsettled(*contract, &record, &owned));
         }
-        let waits = await_all(&session, twin, &mut awaited);
+        let waits = await_all(&session, &self.device, twin, &mut awaited);
         match tokio::time::timeout(self.timeout, waits).await {
             Ok(Ok(Finished::AllRun)) => Ok(answer(&contracts)),
             Ok(Ok(Finished::Failed(error)) | Err(error)) => Err(error),
@@ -64,9 +67,10 @@ fn unsettled(contract: ContractId, record: &Contract, owned: &Owned) -> Option<A
     let ContractKind::Node(versions) = &record.kind else { return None };
     let is_first = matches!(record.state, ContractState::Created);
     let version = versions.pending.as_ref().map(|pending| pending.version).filter(|_| !is_first);
-    let part = owned.running.iter().find(|running| running.contract == contract);
-    let part = part.map_or_else(String::new, |running| running.part.clone());
-    (is_first || version.is_some()).then_some(Awaited { part, contract, version })
+    let running = owned.running.iter().find(|running| running.contract == contract);
+    let part = running.map_or_else(String::new, |running| running.part.clone());
+    let deployment = running.map(|running| running.state.deployment.clone());
+    (is_first || version.is_some()).then_some(Awaited { part, contract, version, deployment })
 }
 
 fn answer(contracts: &[ContractId]) -> Answer {

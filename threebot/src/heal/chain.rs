@@ -232,9 +232,9 @@ impl Chain {
         let deployment = Deployment::parse(&clear(&body, key)?)?;
         let (application, name, held) = rules_for(kept, mandate, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
-        let features = deployment.features();
+        let (features, has_names) = (deployment.features(), deployment.site_names().next().is_some());
         let best = |market: &Market| -> Result<NodeId> {
-            let ask = Ask { name: &name, part, resources: kept.resources, features };
+            let ask = Ask { name: &name, part, resources: kept.resources, features, has_names };
             let nodes = place(&application, &[ask], &held, market)?;
             nodes.get(&name).copied().context("no node was found")
         };
@@ -354,7 +354,7 @@ impl World for Chain {
         let own = at.contracts_of_twin(self.twin).await?;
         let has_ips =
             |it: &Wanted| journal.memory.copies.get(&it.contract).is_some_and(|kept| kept.public_ips > 0);
-        let mut market = Market::read(&at, &own, wanted.iter().any(has_ips)).await?;
+        let mut market = Market::read(&at, &own, wanted.iter().any(has_ips), true).await?;
         // Beyond it, each try would cost the bot a fee.
         let limit = at.owner_limits(self.twin).await?.max_usd_rate;
         let mandate = &Mandate { max_rate: mandate.max_rate.min(limit), ..mandate.clone() };

@@ -33,7 +33,7 @@ use futures::FutureExt;
 pub use holds::Holds;
 use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
-use progress::{Progress, Trouble, WITHHELD};
+use progress::{Progress, Trouble};
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
 use releases::Releases;
@@ -43,7 +43,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_client::{deployment::Rejection, sealing::SealKey};
+use tfgrid_client::{
+    deployment::{Rejection, WITHHELD},
+    sealing::SealKey,
+};
 use tfgrid_primitives::{ContractId, FailureCode, text::printable};
 use tokio::{
     sync::{mpsc, watch},

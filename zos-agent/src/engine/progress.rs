@@ -10,12 +10,9 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tfgrid_client::deployment::Rejection;
+use tfgrid_client::deployment::{Rejection, WITHHELD};
 use tfgrid_primitives::ContractId;
 use tracing::{error, warn};
-
-/// Stands for words of a machine that are its owner's alone.
-pub const WITHHELD: &str = "see its owner's events";
 
 /// Attempts to run one version of a contract.
 #[derive(Debug, Default)]

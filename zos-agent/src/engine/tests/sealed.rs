@@ -134,7 +134,7 @@ async fn a_last_line_of_secret_workloads_is_their_owners_alone() {
                 Report::Deployed { result, .. } => {
                     let result = String::from_utf8_lossy(result);
                     assert!(!result.contains("no configuration"), "{result}");
-                    result.contains(r#""exit":1,"line":"see its owner's events""#)
+                    result.contains(r#""exit":1,"line":"told to its owner alone""#)
                 }
                 _ => false,
             })

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What nodes tell the owner of contracts that are waited for: events, which are gone with a contract that closes.
+
+use crate::{contract::Rejected, device::DeviceFile, peer, session::Session};
+use anyhow::Result;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tfgrid_client::{
+    GridClient,
+    deployment::Deployment,
+    peer::{
+        Device, NodeAddress, NodePeer,
+        frame::Frame,
+        protocol::{Ask, Event, Message, Status},
+    },
+    primitives::{ContractId, NodeId},
+};
+use tokio::task::JoinSet;
+
+/// Events that are kept of a contract.
+const KEPT: usize = 10;
+/// The most contracts whose nodes are listened to.
+const MAX_CONTRACTS: usize = 100;
+
+/// What was heard of contracts.
+#[derive(Clone, Default)]
+pub struct Heard(Arc<Mutex<BTreeMap<ContractId, VecDeque<String>>>>);
+
+impl Heard {
+    /// Listens to the nodes of these contracts, as far as this device may ask them, as long as the answer lives.
+    pub fn listen(&self, session: &Session, device: &DeviceFile, contracts: Vec<ContractId>) -> JoinSet<()> {
+        let mut listening = JoinSet::new();
+        if let Ok(device) = device.read() {
+            listening.spawn(listen(session.grid.clone(), device, contracts, self.clone()));
+        }
+        listening
+    }
+
+    /// Takes in the events of a contract, until it closes.
+    pub async fn follow(&self, peer: &NodePeer, contract: ContractId) {
+        let Ok(mut call) = peer.ask(contract, Ask::Events { follow: true }).await else { return };
+        while let Ok(Some(Frame::Message(Message::Event(event)))) = call.next().await {
+            self.add(contract, &event);
+        }
+    }
+
+    /// What is told again and again is kept once.
+    fn add(&self, contract: ContractId, event: &Event) {
+        let Some(workload) = &event.workload else { return };
+        let line = format!("{workload}: {}", event.what);
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = heard.entry(contract).or_default();
+        lines.retain(|old| *old != line);
+        lines.push_back(line);
+        if lines.len() > KEPT {
+            lines.pop_front();
+        }
+    }
+
+    /// An error with what its owner knows beside the chain, if it is of a version that the node can't run.
+    pub fn explain(
+        &self,
+        contract: ContractId,
+        deployment: Option<&Deployment>,
+        error: anyhow::Error,
+    ) -> anyhow::Error {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = heard.get(&contract).into_iter().flatten().cloned().collect();
+        match error.downcast::<Rejected>() {
+            Ok(rejected) => rejected.explained(deployment, lines).into(),
+            Err(error) => error,
+        }
+    }
+}
+
+/// One connection to each node: it allows a device few.
+async fn listen(grid: GridClient, device: Device, contracts: Vec<ContractId>, heard: Heard) {
+    let Ok(at) = grid.finalized().await else { return };
+    let mut nodes: BTreeMap<NodeId, (NodeAddress, Vec<ContractId>)> = BTreeMap::new();
+    for contract in contracts.into_iter().take(MAX_CONTRACTS) {
+        // Of what this device may not ask, the chain alone tells.
+        if let Ok((node, address)) = peer::address(&at, contract, &device).await {
+            nodes.entry(node).or_insert_with(|| (address, Vec::new())).1.push(contract);
+        }
+    }
+    let mut listening = JoinSet::new();
+    for (node, (address, contracts)) in nodes {
+        listening.spawn(listen_to(device.clone(), node, address, contracts, heard.clone()));
+    }
+    while listening.join_next().await.is_some() {}
+}
+
+async fn listen_to(
+    device: Device,
+    node: NodeId,
+    address: NodeAddress,
+    contracts: Vec<ContractId>,
+    heard: Heard,
+) {
+    let Some(first) = contracts.first().copied() else { return };
+    let connected: Result<(NodePeer, Status)> =
+        peer::connect(&device, node, &address, None, move |peer| Box::pin(peer.status(first))).await;
+    let Ok((peer, _)) = connected else { return };
+    let (peer, mut following) = (Arc::new(peer), JoinSet::new());
+    for contract in contracts {
+        let (peer, heard) = (peer.clone(), heard.clone());
+        following.spawn(async move { heard.follow(&peer, contract).await });
+    }
+    while following.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::{
+        deployment::{Rejection, WITHHELD},
+        primitives::FailureCode,
+    };
+
+    fn event(what: &str) -> Event {
+        Event { at_ms: 1, workload: Some("web".into()), what: what.into() }
+    }
+
+    /// What its owner is told of a version that failed with this code at this place.
+    fn told(heard: &Heard, code: FailureCode, path: &str, text: &str) -> String {
+        let failure = Rejection::new(code, path, text).failure(1);
+        let body = r#"{"version":1,"workloads":[{"name":"web","type":"zmachine","data":{
+                       "image":"docker.io/web:1","cpu":1,"memory":16777216}}]}"#;
+        let deployment = Deployment::parse(body.as_bytes()).unwrap();
+        heard.explain(7, Some(&deployment), Rejected::new("it failed", failure).into()).to_string()
+    }
+
+    #[test]
+    fn what_a_node_says_again_is_kept_once() {
+        let heard = Heard::default();
+        for what in ["started", "ended: exit code 1", "last line of output: sesame"].repeat(KEPT) {
+            heard.add(7, &event(what));
+        }
+        heard.add(7, &Event { workload: None, ..event("version 1 is to run") });
+        heard.add(8, &event("of another"));
+        let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", &format!("3 times: {WITHHELD}"));
+        let said = "its node has told you alone:\n  web: started\n  web: ended: exit code 1\n  \
+                    web: last line of output: sesame";
+        assert!(text.ends_with(said), "{text}");
+        for number in 0..2 * KEPT {
+            heard.add(7, &event(&number.to_string()));
+        }
+        let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        assert_eq!(text.lines().count(), KEPT + 2, "{text}");
+    }
+
+    #[test]
+    fn last_words_that_nobody_heard_are_told_to_be_gone() {
+        let text = told(&Heard::default(), FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        assert!(
+            text.contains("told while the contract is open") && text.contains("threebot device add"),
+            "{text}"
+        );
+        let text =
+            told(&Heard::default(), FailureCode::WorkloadExited, "/workloads/0", "exit code 1: no key");
+        assert!(text.ends_with("exit code 1: no key"), "{text}");
+    }
+
+    #[test]
+    fn the_image_that_failed_is_named_to_its_owner() {
+        let sealed = Rejection::new(FailureCode::ImageNotFound, "/workloads/0/data/image", "").withheld();
+        let text = told(&Heard::default(), sealed.code, &sealed.path, &sealed.message);
+        assert!(text.ends_with("(ImageNotFound), at /workloads/0/data/image: docker.io/web:1"), "{text}");
+        let public = told(&Heard::default(), sealed.code, &sealed.path, "no such manifest");
+        assert!(public.ends_with("/data/image: docker.io/web:1: no such manifest"), "{public}");
+        let elsewhere =
+            told(&Heard::default(), FailureCode::ImageTooLarge, "/workloads/9/data/image", "full");
+        assert!(elsewhere.ends_with("at /workloads/9/data/image: full"), "{elsewhere}");
+    }
+
+    #[test]
+    fn other_errors_stay_as_they_are() {
+        let error = Heard::default().explain(7, None, anyhow::anyhow!("the chain is gone"));
+        assert_eq!(error.to_string(), "the chain is gone");
+    }
+}
