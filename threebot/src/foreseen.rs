@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Refusals by the chain that are known before anything is sent.
 
-use crate::contract::size_text;
+use crate::{contract::size_text, output::Usage};
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
@@ -142,7 +142,10 @@ pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> 
 /// Fails if machines ask for more public IPv4 addresses than are reserved.
 pub fn ensure_enough_ips(asked: usize, reserved: u8) -> Result<()> {
     if asked > usize::from(reserved) {
-        bail!("machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}");
+        let text = format!(
+            "machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}"
+        );
+        bail!(Usage::new(text));
     }
     Ok(())
 }

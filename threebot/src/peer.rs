@@ -5,7 +5,7 @@ use crate::{
     cli::Global,
     contract,
     device::DeviceFile,
-    output::{Answer, note},
+    output::{Answer, Usage, note},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -265,7 +265,11 @@ impl Connected {
             (None, [only]) => Ok((*only).to_owned()),
             (None, []) => bail!("contract {} has no machine: `threebot status {0}` says why", self.contract),
             (None, names) => {
-                bail!("contract {} has several machines: name one of {}", self.contract, names.join(", "))
+                let names = names.join(", ");
+                bail!(Usage::new(format!(
+                    "contract {} has several machines: name one of {names}",
+                    self.contract
+                )))
             }
         }
     }

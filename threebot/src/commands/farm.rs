@@ -7,7 +7,7 @@ use crate::{
     consent::Consent,
     foreseen::Foreseen,
     interface::{Interfaces, shown},
-    output::{Answer, counted, row},
+    output::{Answer, Usage, counted, row},
     session::Session,
     time::moment,
 };
@@ -322,7 +322,7 @@ async fn set_dedicated(session: &Session, farm: FarmId, dedicated: Switch) -> Re
 
 /// Fails without an IPv4 address: each public address has one.
 fn public_ip(interfaces: &Interfaces) -> Result<PublicIp> {
-    let v4 = interfaces.v4()?.context("a public address needs --ipv4 and --gateway")?;
+    let v4 = interfaces.v4()?.ok_or_else(|| Usage::new("a public address needs --ipv4 and --gateway"))?;
     Ok(PublicIp { v4, v6: interfaces.v6()? })
 }
 
@@ -425,7 +425,8 @@ pub async fn open_ticket(session: &Session, farm: FarmId, nodes: u32, expires: D
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .context("this machine's clock is before 1970")?;
-    let until = now.checked_add(expires).context("the ticket would be valid for too long")?.as_secs();
+    let too_long = || Usage::new("the ticket would be valid for too long");
+    let until = now.checked_add(expires).ok_or_else(too_long)?.as_secs();
     let proof = key.sign_opening(session.grid.genesis(), farm);
     let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until, proof.0);
     session.submit("farm ticket", &call).await?;

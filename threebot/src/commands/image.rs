@@ -2,7 +2,12 @@
 //! `threebot farm image`
 
 use super::farm;
-use crate::{cli::Global, output::Answer, session::Session, time::moment};
+use crate::{
+    cli::Global,
+    output::{Answer, Usage},
+    session::Session,
+    time::moment,
+};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::json;
@@ -127,14 +132,17 @@ impl Image {
 
 /// Fails for the address of this computer: on a node, it is the node's.
 fn ensure_reachable(url: &str) -> Result<()> {
-    let host = Url::parse(url).with_context(|| format!("{url:?} is no RPC address"))?;
+    let host = Url::parse(url).with_context(|| Usage::new(format!("{url:?} is no RPC address")))?;
     let is_here = match host.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
         Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
         Some(Host::Domain(name)) => name == "localhost",
-        None => bail!("{url:?} names no host"),
+        None => bail!(Usage::new(format!("{url:?} names no host"))),
     };
-    ensure!(!is_here, "a node can't reach the chain at {url}: name an address of it with --node-chain");
+    ensure!(
+        !is_here,
+        Usage::new(format!("a node can't reach the chain at {url}: name an address of it with --node-chain"))
+    );
     Ok(())
 }
 
@@ -173,7 +181,10 @@ impl Page {
         let known = self.known.join(" ");
         let mut text = format!("{MARK}\n{KNOWN}{known}\n{TICKET}={ticket}\n");
         for (name, value) in settings {
-            ensure!(self.known.contains(name), "the image has no setting {name}; it knows {known}");
+            ensure!(
+                self.known.contains(name),
+                Usage::new(format!("the image has no setting {name}; it knows {known}"))
+            );
             text.push_str(&format!("{name}={value}\n"));
         }
         let rest = PAGE_BYTES.checked_sub(text.len());

@@ -6,7 +6,7 @@ use crate::{
     application::state_of,
     cli::Global,
     device::{DeviceFile, config_folder},
-    output::Answer,
+    output::{Answer, Usage},
     peer::{Connected, Target},
     sealing::Identity,
     session::{Session, read_key_file},
@@ -187,14 +187,14 @@ impl Join {
             return Ok(secret);
         }
         if !file.exists() {
-            bail!(
+            bail!(Usage::new(format!(
                 "this computer has no key of WireGuard yet ({} isn't there): --new-key makes one",
                 file.display()
-            );
+            )));
         }
         let text = read_key_file(&file)?;
-        key_from_text(text.trim())
-            .with_context(|| format!("{} isn't a secret key, as `wg genkey` prints it", file.display()))
+        let wrong = || Usage::new(format!("{} isn't a secret key, as `wg genkey` prints it", file.display()));
+        Ok(key_from_text(text.trim()).ok_or_else(wrong)?)
     }
 
     /// The peer with this key.
@@ -224,7 +224,8 @@ impl Join {
             ([], [part, ..]) => bail!("{}{sealed}", self.to_add(part, key)),
             (several, _) => {
                 let ids: Vec<_> = several.iter().map(|(part, ..)| part.contract.to_string()).collect();
-                bail!("contracts {} have this peer: choose one with --contract", ids.join(", "))
+                let text = format!("contracts {} have this peer: choose one with --contract", ids.join(", "));
+                bail!(Usage::new(text))
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     contract::size_text,
     foreseen::Foreseen,
     interface::Interfaces,
-    output::{Answer, counted},
+    output::{Answer, Usage, counted},
     session::Session,
     time::{moment, stretch},
 };
@@ -276,7 +276,7 @@ impl Node {
             }
             Self::Status(status) => status.run(global).await,
             Self::Logs(logs) => logs.run(global).await,
-            Self::PublicConfig(config) => config.run(&Session::open(global).await?).await,
+            Self::PublicConfig(config) => config.run(global).await,
             Self::Location(location) => location.run(&Session::open(global).await?).await,
             Self::Dedicated { node, dedicated } => {
                 let call = api::transactions().nodes().set_dedicated(node, dedicated.is_on());
@@ -321,11 +321,12 @@ async fn set(session: &Session, node: NodeId, what: &str, call: &impl Payload, d
 }
 
 impl PublicConfig {
-    async fn run(self, session: &Session) -> Result<Answer> {
+    async fn run(self, global: &Global) -> Result<Answer> {
         let config = self.config()?;
+        let session = Session::open(global).await?;
         let done = if self.remove { "has no public addresses any more" } else { "has its public addresses" };
         let call = api::transactions().nodes().set_public_config(self.node, config);
-        set(session, self.node, "node public-config", &call, done).await
+        set(&session, self.node, "node public-config", &call, done).await
     }
 
     /// Fails if nothing is given, or the chain would refuse it.
@@ -340,7 +341,7 @@ impl PublicConfig {
             wireguard_ports: self.wireguard_ports.map(|(first, last)| Ports { first, last }),
         };
         if config.ipv4.is_none() && config.ipv6.is_none() && config.domain.is_none() {
-            bail!("nothing is given: name an address or a domain, or --remove");
+            bail!(Usage::new("nothing is given: name an address or a domain, or --remove"));
         }
         Ok(Some(config))
     }

@@ -5,7 +5,7 @@ use crate::{
     cli::Global,
     consent::Consent,
     contract::{not_open, size_text},
-    output::Answer,
+    output::{Answer, Usage},
     peer::{OwnDevice, Target},
     sealing::Identity,
     session::Session,
@@ -163,10 +163,13 @@ impl Opening {
 
     /// The keys of this computer.
     pub fn keys(&self, device: Option<PublicKey>) -> Result<Keys> {
-        let identity = self.identity.read()?.context(
-            "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package age \
-             makes one)",
-        )?;
+        let lacking = || {
+            Usage::new(
+                "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package \
+                 age makes one)",
+            )
+        };
+        let identity = self.identity.read()?.ok_or_else(lacking)?;
         let trusted = device.into_iter().chain(self.signed_by.iter().copied()).collect();
         Ok(Keys { identity, recipients: Vec::new(), trusted })
     }

@@ -12,7 +12,7 @@ use crate::{
     device::DeviceFile,
     foreseen::{Foreseen, Purse},
     msg::parse_address,
-    output::Answer,
+    output::{Answer, Usage},
     session::Session,
     time::stretch,
 };
@@ -121,10 +121,10 @@ impl NewKeys {
         seal_key: Option<PublicKey>,
     ) -> Result<(Vec<PublicKey>, Option<PublicKey>)> {
         let devices = if self.no_devices { Vec::new() } else { self.devices.unwrap_or(devices) };
+        let count = devices.len();
         ensure!(
-            devices.len() <= MAX_DEVICES,
-            "a twin has {MAX_DEVICES} devices at most, not {}",
-            devices.len()
+            count <= MAX_DEVICES,
+            Usage::new(format!("a twin has {MAX_DEVICES} devices at most, not {count}"))
         );
         let new = self.seal_key.map(|recipient| recipient.key()).transpose()?;
         let seal_key = if self.no_seal_key { None } else { new.or(seal_key) };
@@ -206,7 +206,9 @@ pub fn publishable(at: &[String]) -> Result<PeerAddresses> {
     let text = addresses.to_string();
     ensure!(
         PeerAddresses::parse(text.as_bytes()) == addresses,
-        "a twin publishes {MAX_PEER_ADDRESSES_BYTES} bytes of addresses at most: leave some out"
+        Usage::new(format!(
+            "a twin publishes {MAX_PEER_ADDRESSES_BYTES} bytes of addresses at most: leave some out"
+        ))
     );
     Ok(addresses)
 }
