@@ -180,6 +180,23 @@ fn a_wrong_file_is_told_before_anything_is_asked() {
 }
 
 #[test]
+fn a_snapshot_that_is_not_there_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = file(
+        &folder,
+        "key.txt",
+        "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG",
+    );
+    fs::set_permissions(&identity, fs::Permissions::from_mode(0o600)).unwrap();
+    let place = folder.path().display();
+    let name = "7/data/20261128T065500123Z";
+    let (code, error) =
+        error_of(&format!("snapshot remove {name} --place {place} --identity {identity} --json"));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&format!("has no snapshot {name}")), "{error}");
+}
+
+#[test]
 fn people_get_the_usage_with_the_error() {
     let output = threebot("calc cost --tft-price 0");
     let printed = String::from_utf8(output.stderr).unwrap();
