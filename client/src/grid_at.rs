@@ -563,6 +563,20 @@ impl GridAt {
         Ok(closed.map(|c| c.0))
     }
 
+    /// The closed contracts of a twin that the chain remembers, in the order of their ids. No index has them: the
+    /// records of all twins are read.
+    pub async fn closed_contracts_of(
+        &self,
+        twin: TwinId,
+    ) -> Result<Vec<(ContractId, ClosedContract)>, Error> {
+        let found =
+            self.entries("closed contracts", api::storage().contracts().closed_contracts(), ()).await?;
+        let own = found.into_iter().map(|((contract,), closed)| (contract, closed.0));
+        let mut own: Vec<_> = own.filter(|(_, closed)| closed.twin == twin).collect();
+        own.sort_unstable_by_key(|(contract, _)| *contract);
+        Ok(own)
+    }
+
     /// The body of an open contract.
     pub async fn body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
         self.fetch_body("a contract's body", api::storage().contracts().bodies(), contract).await
