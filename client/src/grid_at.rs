@@ -927,6 +927,16 @@ impl GridAt {
         self.constant("the deposit of a twin", api::constants().twins().twin_deposit())
     }
 
+    /// The deposit of a farm, in 1e-7 TFT.
+    pub fn farm_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the deposit of a farm", api::constants().farms().farm_deposit())
+    }
+
+    /// The deposit of a boot ticket for each node, in 1e-7 TFT.
+    pub fn node_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the deposit of a node", api::constants().farms().node_deposit())
+    }
+
     /// The deposit of a node contract with a body of this many bytes, in 1e-7 TFT.
     pub fn contract_deposit(&self, body_bytes: usize) -> Result<Balance, Error> {
         let least =

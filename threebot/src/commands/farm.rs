@@ -5,7 +5,7 @@ use super::{event, image::Image, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
     consent::Consent,
-    foreseen::Foreseen,
+    foreseen::{Foreseen, Purse},
     interface::{Interfaces, shown},
     output::{Answer, Usage, counted, row},
     session::Session,
@@ -35,6 +35,8 @@ pub enum Farm {
     Create {
         /// 3 to 40 letters, digits, - or _
         name: String,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List your farms
     List {
@@ -117,6 +119,8 @@ pub enum Farm {
         /// How long the ticket is valid, such as 90s, 30m, 12h or 7d
         #[arg(long, default_value = "24h", value_parser = parse_duration)]
         expires: Duration,
+        #[command(flatten)]
+        consent: Consent,
     },
     Image(Image),
     /// Close a boot ticket: no more machines join with it, and what it holds is returned
@@ -138,7 +142,7 @@ fn parse_ticket(text: &str) -> Result<PublicKey, Error> {
 impl Farm {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
-            Self::Create { name } => create(&Session::open(global).await?, name).await,
+            Self::Create { name, consent } => create(&Session::open(global).await?, name, &consent).await,
             Self::List { twin: Some(twin) } => {
                 list(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
             }
@@ -166,8 +170,10 @@ impl Farm {
             Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm).await,
             Self::Watch(watch) => watch.run(global).await,
             Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
-            Self::Ticket { farm, nodes, expires } => {
-                ticket(&Session::open(global).await?, farm, nodes, expires).await
+            Self::Ticket { farm, nodes, expires, consent } => {
+                let session = Session::open(global).await?;
+                ask_for_ticket(&session, farm, nodes, &consent).await?;
+                ticket(&session, farm, nodes, expires).await
             }
             Self::Image(image) => image.run(global).await,
             Self::CloseTicket { ticket } => close_ticket(&Session::open(global).await?, ticket).await,
@@ -175,8 +181,12 @@ impl Farm {
     }
 }
 
-async fn create(session: &Session, name: String) -> Result<Answer> {
-    session.twin(&session.grid.finalized().await?).await?;
+async fn create(session: &Session, name: String, consent: &Consent) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    session.twin(&at).await?;
+    let purse = Purse::read(&at, session.account()?).await?;
+    let held = purse.deposit_text("a farm", at.farm_deposit()?, "it is removed")?;
+    consent.ask(session, &format!("create the farm {name:?}: {held}"))?;
     let call = api::transactions().farms().create(BoundedVec(name.clone().into_bytes()));
     let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;
@@ -418,9 +428,19 @@ pub struct Ticket {
     pub until: u64,
 }
 
+/// Tells what a ticket of the caller's farm holds, and asks whether to open it.
+pub async fn ask_for_ticket(session: &Session, farm: FarmId, nodes: u32, consent: &Consent) -> Result<()> {
+    let at = session.grid.finalized().await?;
+    ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    let deposit = at.node_deposit()?.saturating_mul(nodes.into());
+    let purse = Purse::read(&at, session.account()?).await?;
+    let held = purse.deposit_text("a boot ticket", deposit, "it is closed, and its nodes are removed")?;
+    let nodes = counted(nodes.into(), "node");
+    consent.ask(session, &format!("open a boot ticket of farm {farm} for {nodes}: {held}"))
+}
+
 /// The secret half is made here, shown once and never sent anywhere.
 pub async fn open_ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Ticket> {
-    ensure_own(session, &session.grid.finalized().await?, farm, "Farms.NotFarmer").await?;
     let (key, seed) = MachineKey::generate();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -4,6 +4,7 @@
 use super::farm;
 use crate::{
     cli::Global,
+    consent::Consent,
     output::{Answer, Usage},
     session::Session,
     time::moment,
@@ -65,6 +66,8 @@ pub struct Image {
     /// A setting of the agent, such as ZOS_CAPACITY=cru=2; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -97,6 +100,7 @@ impl Image {
         // All that can fail does before the ticket holds a deposit.
         page.text(&settings, &"x".repeat(128))?;
         let session = Session::open(global).await?;
+        farm::ask_for_ticket(&session, self.farm, self.nodes, &self.consent).await?;
         let written = copy(&mut image, &self.out)?;
         let finished = async {
             let ticket = farm::open_ticket(&session, self.farm, self.nodes, self.expires).await?;

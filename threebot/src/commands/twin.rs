@@ -36,6 +36,8 @@ pub enum Twin {
     Create {
         #[command(flatten)]
         device: DeviceFile,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Show a twin, its account, its credit and its keys
     Show {
@@ -135,7 +137,9 @@ impl NewKeys {
 impl Twin {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
-            Self::Create { device } => create(&Session::open(global).await?, &device.read_or_create()?).await,
+            Self::Create { device, consent } => {
+                create(&Session::open(global).await?, &device.read_or_create()?, &consent).await
+            }
             Self::Show { twin: Some(twin) } => {
                 show(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
             }
@@ -161,7 +165,7 @@ impl Twin {
     }
 }
 
-async fn create(session: &Session, device: &Device) -> Result<Answer> {
+async fn create(session: &Session, device: &Device, consent: &Consent) -> Result<Answer> {
     let (at, account) = (session.grid.finalized().await?, session.account()?);
     if let Some(twin) = at.twin_of(&account).await? {
         bail!(Foreseen::new(
@@ -169,9 +173,9 @@ async fn create(session: &Session, device: &Device) -> Result<Answer> {
             format!("the account {account} has twin {twin} already")
         ));
     }
-    let deposit = at.twin_deposit()?;
-    let what = format!("a twin needs a deposit of {} TFT, and TFT for the fee", format_tft(deposit));
-    Purse::read(&at, account).await?.ensure_has(deposit, &what)?;
+    let purse = Purse::read(&at, account).await?;
+    let held = purse.deposit_text("a twin", at.twin_deposit()?, "it is removed")?;
+    consent.ask(session, &format!("create a twin: {held}"))?;
     let keys = BoundedVec(vec![device.public()]);
     let call = api::transactions().twins().create(keys, None);
     let included = session.submit("twin create", &call).await?;
