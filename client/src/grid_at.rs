@@ -20,7 +20,7 @@ use crate::{
             tfgrid_runtime::configs::{
                 parameters::{
                     RuntimeParametersKey, RuntimeParametersValue,
-                    dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
+                    dynamic::intervals::{DrainNoticeMs, NotDeliveredMs, ParametersKey, ParametersValue},
                 },
                 proxies::ProxyType,
             },
@@ -53,7 +53,7 @@ use tfgrid_primitives::{
     pricing::traffic_cost,
     report::{DetailsPayload, Failure, PowerState},
     traits::ContractPrice,
-    units::{HOUR_MS, MONTH_MS},
+    units::{DAY_MS, HOUR_MS, MONTH_MS},
     views::{
         ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
         PayerInfo, TwinContract,
@@ -63,6 +63,8 @@ use tfgrid_primitives::{
 /// How long after its deployment a contract can be cancelled as not delivered, unless governance has set another
 /// time.
 const NOT_DELIVERED_WINDOW_MS: u64 = HOUR_MS;
+/// How long before its end a drain is announced, unless governance has set another time.
+const DRAIN_NOTICE_MS: u64 = 7 * DAY_MS;
 
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
@@ -973,12 +975,29 @@ impl GridAt {
 
     /// How long after its deployment a contract can be cancelled as not delivered, in milliseconds.
     pub async fn not_delivered_window_ms(&self) -> Result<u64, Error> {
-        let key = RuntimeParametersKey::Intervals(ParametersKey::NotDeliveredMs(NotDeliveredMs));
-        let address = api::storage().parameters().parameters();
-        let value = self.fetch("the time for complaints", address, (key,)).await?;
-        Ok(match value {
-            Some(RuntimeParametersValue::Intervals(ParametersValue::NotDeliveredMs(ms))) => ms,
+        let key = ParametersKey::NotDeliveredMs(NotDeliveredMs);
+        Ok(match self.interval("the time for complaints", key).await? {
+            Some(ParametersValue::NotDeliveredMs(ms)) => ms,
             _ => NOT_DELIVERED_WINDOW_MS,
+        })
+    }
+
+    /// How long before its end a drain is announced, in milliseconds.
+    pub async fn drain_notice_ms(&self) -> Result<u64, Error> {
+        let key = ParametersKey::DrainNoticeMs(DrainNoticeMs);
+        Ok(match self.interval("the notice of a drain", key).await? {
+            Some(ParametersValue::DrainNoticeMs(ms)) => ms,
+            _ => DRAIN_NOTICE_MS,
+        })
+    }
+
+    /// An interval that governance has set; `None` where the runtime's own counts.
+    async fn interval(&self, what: &str, key: ParametersKey) -> Result<Option<ParametersValue>, Error> {
+        let key = RuntimeParametersKey::Intervals(key);
+        let value = self.fetch(what, api::storage().parameters().parameters(), (key,)).await?;
+        Ok(match value {
+            Some(RuntimeParametersValue::Intervals(value)) => Some(value),
+            _ => None,
         })
     }
 
