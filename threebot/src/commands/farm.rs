@@ -12,7 +12,7 @@ use crate::{
     time::moment,
 };
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use tfgrid_client::{
@@ -46,9 +46,8 @@ pub enum Farm {
     },
     /// Show all about a farm: nodes, public addresses, boot tickets, earnings
     Show {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Give your farm another name
     Rename {
@@ -69,9 +68,8 @@ pub enum Farm {
     },
     /// Offer a public address to the contracts on your nodes (holds 5 TFT)
     AddIp {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         #[command(flatten)]
         interfaces: Interfaces,
     },
@@ -83,36 +81,31 @@ pub enum Farm {
     },
     /// Remove a farm without nodes, public addresses, open tickets and earnings; its deposit is returned
     Remove {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         #[command(flatten)]
         consent: Consent,
     },
     /// List what the nodes of a farm have farmed in the last 13 periods of 30 days
     Rewards {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Claim all rewards of a farm's nodes that have matured; anyone may call it, and the farmer gets them
     Claim {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Show a farm's payable balance
     Earnings {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     Watch(Watch),
     /// Open a boot ticket: a machine that boots with it joins your farm (holds 10 TFT for each node)
     Ticket {
-        /// Your farm's id
-        #[arg(long, value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         /// How many machines may join
         #[arg(long, default_value_t = 1)]
         nodes: u32,
@@ -129,6 +122,24 @@ pub enum Farm {
         #[arg(value_parser = parse_ticket)]
         ticket: PublicKey,
     },
+}
+
+/// A farm that a command is about, named either way.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct OneFarm {
+    /// The farm's id
+    #[arg(value_name = "FARM", value_parser = parse_id::<FarmId>)]
+    id: Option<FarmId>,
+    /// The same as an option
+    #[arg(long, value_name = "FARM", value_parser = parse_id::<FarmId>)]
+    farm: Option<FarmId>,
+}
+
+impl OneFarm {
+    pub fn id(&self) -> Result<FarmId> {
+        Ok(self.id.or(self.farm).ok_or_else(|| Usage::new("name the farm by its id"))?)
+    }
 }
 
 /// The public half of a ticket.
@@ -152,7 +163,7 @@ impl Farm {
                 list(&at, session.twin(&at).await?).await
             }
             Self::Show { farm } => {
-                show(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+                show(&Session::anonymous(global).await?.grid.finalized().await?, farm.id()?).await
             }
             Self::Rename { farm, name } => rename(&Session::open(global).await?, farm, name).await,
             Self::Dedicated { farm, dedicated } => {
@@ -160,18 +171,20 @@ impl Farm {
             }
             Self::AddIp { farm, interfaces } => {
                 let address = public_ip(&interfaces)?;
-                add_ip(&Session::open(global).await?, farm, address).await
+                add_ip(&Session::open(global).await?, farm.id()?, address).await
             }
             Self::RemoveIp { ip } => remove_ip(&Session::open(global).await?, ip).await,
-            Self::Remove { farm, consent } => remove(&Session::open(global).await?, farm, &consent).await,
-            Self::Rewards { farm } => {
-                rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+            Self::Remove { farm, consent } => {
+                remove(&Session::open(global).await?, farm.id()?, &consent).await
             }
-            Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm).await,
+            Self::Rewards { farm } => {
+                rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm.id()?).await
+            }
+            Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm.id()?).await,
             Self::Watch(watch) => watch.run(global).await,
-            Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
+            Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm.id()?).await,
             Self::Ticket { farm, nodes, expires, consent } => {
-                let session = Session::open(global).await?;
+                let (session, farm) = (Session::open(global).await?, farm.id()?);
                 ask_for_ticket(&session, farm, nodes, &consent).await?;
                 ticket(&session, farm, nodes, expires).await
             }
@@ -473,6 +486,8 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
     use tfgrid_client::api::runtime_types::tfgrid_primitives::net::Interface;
 
     #[test]
@@ -514,9 +529,24 @@ mod tests {
     }
 
     #[test]
+    fn a_farm_is_named_by_its_id_either_way() {
+        let show =
+            |line: &[&str]| match Cli::try_parse_from([&["threebot", "farm", "show"][..], line].concat()) {
+                Ok(Cli { command: Command::Farm(Farm::Show { farm }), .. }) => farm.id().ok(),
+                _ => None,
+            };
+        assert_eq!((show(&["2"]), show(&["--farm", "2"])), (Some(2), Some(2)));
+        assert_eq!((show(&[]), show(&["2", "--farm", "2"])), (None, None));
+        let ticket = |farm: &[&str]| {
+            let line = [&["threebot", "farm", "ticket"][..], farm, &["--nodes", "3"]].concat();
+            let cli = Cli::try_parse_from(line).unwrap();
+            matches!(cli.command, Command::Farm(Farm::Ticket { farm, nodes: 3, .. }) if farm.id().is_ok())
+        };
+        assert!(ticket(&["2"]) && ticket(&["--farm", "2"]));
+    }
+
+    #[test]
     fn an_address_without_ipv4_is_refused() {
-        use crate::cli::{Cli, Command};
-        use clap::Parser;
         let line =
             ["threebot", "farm", "add-ip", "1", "--ipv6", "2a02:1802:5e::10/64", "--gateway6", "fe80::1"];
         let Command::Farm(Farm::AddIp { interfaces, .. }) = Cli::try_parse_from(line).unwrap().command else {

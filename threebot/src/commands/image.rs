@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot farm image`
 
-use super::farm;
+use super::farm::{self, OneFarm};
 use crate::{
     cli::Global,
     consent::Consent,
@@ -19,10 +19,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tfgrid_client::{
-    primitives::FarmId,
-    units::{parse_duration, parse_id},
-};
+use tfgrid_client::units::parse_duration;
 use url::{Host, Url};
 
 /// Begins the page of an image that is for settings (`docs/IMAGE.md`).
@@ -42,9 +39,8 @@ const CHANNEL: &str = "ZOS_CHANNEL";
 /// have joined.
 #[derive(Args)]
 pub struct Image {
-    /// Your farm's id
-    #[arg(long, value_parser = parse_id::<FarmId>)]
-    farm: FarmId,
+    #[command(flatten)]
+    farm: OneFarm,
     /// The image of a release, or one that this command has written
     #[arg(long, value_name = "FILE", default_value = "zos.img")]
     image: PathBuf,
@@ -99,11 +95,11 @@ impl Image {
         let page = Page::find(&mut image).with_context(|| format!("can't use {}", self.image.display()))?;
         // All that can fail does before the ticket holds a deposit.
         page.text(&settings, &"x".repeat(128))?;
-        let session = Session::open(global).await?;
-        farm::ask_for_ticket(&session, self.farm, self.nodes, &self.consent).await?;
+        let (session, farm) = (Session::open(global).await?, self.farm.id()?);
+        farm::ask_for_ticket(&session, farm, self.nodes, &self.consent).await?;
         let written = copy(&mut image, &self.out)?;
         let finished = async {
-            let ticket = farm::open_ticket(&session, self.farm, self.nodes, self.expires).await?;
+            let ticket = farm::open_ticket(&session, farm, self.nodes, self.expires).await?;
             written.write_all_at(page.text(&settings, &ticket.text)?.as_bytes(), page.at)?;
             written.sync_all()?;
             anyhow::Ok(ticket)
@@ -116,7 +112,7 @@ impl Image {
                 return Err(why);
             }
         };
-        let (out, nodes, farm) = (self.out.display(), self.nodes, self.farm);
+        let (out, nodes) = (self.out.display(), self.nodes);
         let text = format!(
             "{out}: {nodes} machine(s) join farm {farm} with it until {}\n\nWrite it to a stick (dd if={out} of=/dev/… \
              bs=4M conv=fsync), and boot a machine with a blank disk from it.\nKeep it secret: whoever has it can join \
