@@ -113,7 +113,7 @@ impl Server {
         self
     }
 
-    /// Serves for ever.
+    /// Answers callers until it is dropped, which ends all connections.
     pub async fn run(self) {
         let Self { endpoint, caller, links } = self;
         let (caller, handshakes) = (Arc::new(caller), Handshakes::default());
