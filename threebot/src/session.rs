@@ -197,7 +197,7 @@ pub fn read_key(global: &Global) -> Result<StoredKey> {
     } else if let Some(file) = &global.key_file {
         read_key_file(file)?
     } else if let Some(text) = variable("TFGRID_KEY") {
-        text.into_string().ok().context("TFGRID_KEY isn't UTF-8")?
+        text.into_string().ok().context(Usage::new("TFGRID_KEY isn't UTF-8"))?
     } else if let Some(file) = variable("TFGRID_KEY_FILE") {
         read_key_file(&PathBuf::from(file))?
     } else if let Some(name) = Keyring::of_user().ok().and_then(|keys| keys.default_key()) {
