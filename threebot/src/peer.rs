@@ -190,6 +190,53 @@ pub async fn ready(
     Ok(Some(status))
 }
 
+/// An answer that is yet to come.
+type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
+
+/// Dials until the node knows the device and answers what it is asked `first`.
+async fn connect<T>(
+    device: &Device,
+    node: NodeId,
+    address: &NodeAddress,
+    json: bool,
+    first: impl for<'a> Fn(&'a NodePeer) -> Answered<'a, T>,
+) -> Result<(NodePeer, T)> {
+    let begun = Instant::now();
+    let mut is_told = false;
+    loop {
+        let error = match NodePeer::connect(device, address).await {
+            Ok(peer) => {
+                let answer = first(&peer).await;
+                match answer {
+                    Ok(answer) => return Ok((peer, answer)),
+                    Err(error) => {
+                        goodbye(peer).await;
+                        error
+                    }
+                }
+            }
+            Err(error) => error,
+        };
+        if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN {
+            return Err(error).with_context(|| format!("node {node}"));
+        }
+        if !is_told && begun.elapsed() > 10 * TRY_EVERY {
+            note(&format!("node {node} doesn't know this device, or the contract, yet: waiting"), json);
+            is_told = true;
+        }
+        sleep(TRY_EVERY).await;
+    }
+}
+
+/// Whether the node may only be some seconds behind.
+fn is_early(error: &PeerError) -> bool {
+    match error {
+        PeerError::Unknown => true,
+        PeerError::Failed(failed) => failed.code == FailedCode::NotFound,
+        _ => false,
+    }
+}
+
 /// What was told of tries that failed.
 #[derive(Default)]
 struct Told(BTreeSet<String>);
@@ -237,53 +284,6 @@ async fn machines_run(
 /// Whether a machine runs, and is healthy where that is checked.
 fn runs(machine: &MachineStatus) -> bool {
     machine.state == "running" && machine.health.as_ref().is_none_or(|health| health == "healthy")
-}
-
-/// An answer that is yet to come.
-type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
-
-/// Dials until the node knows the device and answers what it is asked `first`.
-async fn connect<T>(
-    device: &Device,
-    node: NodeId,
-    address: &NodeAddress,
-    json: bool,
-    first: impl for<'a> Fn(&'a NodePeer) -> Answered<'a, T>,
-) -> Result<(NodePeer, T)> {
-    let begun = Instant::now();
-    let mut is_told = false;
-    loop {
-        let error = match NodePeer::connect(device, address).await {
-            Ok(peer) => {
-                let answer = first(&peer).await;
-                match answer {
-                    Ok(answer) => return Ok((peer, answer)),
-                    Err(error) => {
-                        goodbye(peer).await;
-                        error
-                    }
-                }
-            }
-            Err(error) => error,
-        };
-        if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN {
-            return Err(error).with_context(|| format!("node {node}"));
-        }
-        if !is_told && begun.elapsed() > 10 * TRY_EVERY {
-            note(&format!("node {node} doesn't know this device, or the contract, yet: waiting"), json);
-            is_told = true;
-        }
-        sleep(TRY_EVERY).await;
-    }
-}
-
-/// Whether the node may only be some seconds behind.
-fn is_early(error: &PeerError) -> bool {
-    match error {
-        PeerError::Unknown => true,
-        PeerError::Failed(failed) => failed.code == FailedCode::NotFound,
-        _ => false,
-    }
 }
 
 /// A machine that a command tells something.
