@@ -162,7 +162,7 @@ inside systemctl start tfgrid-node 2>/dev/null || true
 says 'set OPTIONS' journalctl --boot --no-pager --unit=tfgrid-node
 echo 'OPTIONS="--dev"' >"$root/etc/default/tfgrid-node"
 inside systemctl enable --quiet --now tfgrid-node
-wait_for "the chain answers" farmer twin create
+wait_for "the chain answers" farmer twin create --yes
 # What rules and dashboard read is what the node has.
 metrics=$(inside curl -sS -m 5 http://127.0.0.1:9615/metrics)
 while read -r name; do
@@ -172,7 +172,7 @@ says '0x' /usr/share/tfgrid-node/checkpoint http://127.0.0.1:9944
 ! inside journalctl --boot --no-pager --unit=tfgrid-node | grep "40 ms longer" ||
     die "the node doesn't find its RPC sockets"
 
-farmer farm create packaged >/dev/null
+farmer farm create packaged --yes >/dev/null
 farmer --json farm ticket --farm 1 | jq --raw-output .ticket | install -m 600 /dev/stdin "$root/etc/zos-agent/ticket"
 sed -i "s|^#ZOS_CHAIN=|ZOS_CHAIN=|; s|^#ZOS_POOL=.*|ZOS_POOL=$disk|" "$root/etc/default/zos-agent"
 echo ZOS_REGISTRY_MIRROR=http://127.0.0.1:5001 >>"$root/etc/default/zos-agent"
@@ -193,7 +193,7 @@ for name in sh mkdir httpd; do
 done
 ip netns exec "$network" scripts/push-image.sh http://127.0.0.1:5001 library/busybox 1.36 "$work/image" >/dev/null
 
-user twin create >/dev/null
+user twin create --yes >/dev/null
 user deposit 100 >/dev/null
 user --json name reserve shop >/dev/null
 (umask 077 && inside wg genkey >"$work/wireguard.key")

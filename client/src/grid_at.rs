@@ -20,7 +20,7 @@ use crate::{
             tfgrid_runtime::configs::{
                 parameters::{
                     RuntimeParametersKey, RuntimeParametersValue,
-                    dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
+                    dynamic::intervals::{DrainNoticeMs, NotDeliveredMs, ParametersKey, ParametersValue},
                 },
                 proxies::ProxyType,
             },
@@ -53,7 +53,7 @@ use tfgrid_primitives::{
     pricing::traffic_cost,
     report::{DetailsPayload, Failure, PowerState},
     traits::ContractPrice,
-    units::{HOUR_MS, MONTH_MS},
+    units::{DAY_MS, HOUR_MS, MONTH_MS},
     views::{
         ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
         PayerInfo, TwinContract,
@@ -63,6 +63,8 @@ use tfgrid_primitives::{
 /// How long after its deployment a contract can be cancelled as not delivered, unless governance has set another
 /// time.
 const NOT_DELIVERED_WINDOW_MS: u64 = HOUR_MS;
+/// How long before its end a drain is announced, unless governance has set another time.
+const DRAIN_NOTICE_MS: u64 = 7 * DAY_MS;
 
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
@@ -563,6 +565,20 @@ impl GridAt {
         Ok(closed.map(|c| c.0))
     }
 
+    /// The closed contracts of a twin that the chain remembers, in the order of their ids. No index has them: the
+    /// records of all twins are read.
+    pub async fn closed_contracts_of(
+        &self,
+        twin: TwinId,
+    ) -> Result<Vec<(ContractId, ClosedContract)>, Error> {
+        let found =
+            self.entries("closed contracts", api::storage().contracts().closed_contracts(), ()).await?;
+        let own = found.into_iter().map(|((contract,), closed)| (contract, closed.0));
+        let mut own: Vec<_> = own.filter(|(_, closed)| closed.twin == twin).collect();
+        own.sort_unstable_by_key(|(contract, _)| *contract);
+        Ok(own)
+    }
+
     /// The body of an open contract.
     pub async fn body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
         self.fetch_body("a contract's body", api::storage().contracts().bodies(), contract).await
@@ -913,6 +929,16 @@ impl GridAt {
         self.constant("the deposit of a twin", api::constants().twins().twin_deposit())
     }
 
+    /// The deposit of a farm, in 1e-7 TFT.
+    pub fn farm_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the deposit of a farm", api::constants().farms().farm_deposit())
+    }
+
+    /// The deposit of a boot ticket for each node, in 1e-7 TFT.
+    pub fn node_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the deposit of a node", api::constants().farms().node_deposit())
+    }
+
     /// The deposit of a node contract with a body of this many bytes, in 1e-7 TFT.
     pub fn contract_deposit(&self, body_bytes: usize) -> Result<Balance, Error> {
         let least =
@@ -949,12 +975,29 @@ impl GridAt {
 
     /// How long after its deployment a contract can be cancelled as not delivered, in milliseconds.
     pub async fn not_delivered_window_ms(&self) -> Result<u64, Error> {
-        let key = RuntimeParametersKey::Intervals(ParametersKey::NotDeliveredMs(NotDeliveredMs));
-        let address = api::storage().parameters().parameters();
-        let value = self.fetch("the time for complaints", address, (key,)).await?;
-        Ok(match value {
-            Some(RuntimeParametersValue::Intervals(ParametersValue::NotDeliveredMs(ms))) => ms,
+        let key = ParametersKey::NotDeliveredMs(NotDeliveredMs);
+        Ok(match self.interval("the time for complaints", key).await? {
+            Some(ParametersValue::NotDeliveredMs(ms)) => ms,
             _ => NOT_DELIVERED_WINDOW_MS,
+        })
+    }
+
+    /// How long before its end a drain is announced, in milliseconds.
+    pub async fn drain_notice_ms(&self) -> Result<u64, Error> {
+        let key = ParametersKey::DrainNoticeMs(DrainNoticeMs);
+        Ok(match self.interval("the notice of a drain", key).await? {
+            Some(ParametersValue::DrainNoticeMs(ms)) => ms,
+            _ => DRAIN_NOTICE_MS,
+        })
+    }
+
+    /// An interval that governance has set; `None` where the runtime's own counts.
+    async fn interval(&self, what: &str, key: ParametersKey) -> Result<Option<ParametersValue>, Error> {
+        let key = RuntimeParametersKey::Intervals(key);
+        let value = self.fetch(what, api::storage().parameters().parameters(), (key,)).await?;
+        Ok(match value {
+            Some(RuntimeParametersValue::Intervals(value)) => Some(value),
+            _ => None,
         })
     }
 

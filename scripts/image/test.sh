@@ -175,9 +175,9 @@ printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: "%s"}}\nhttp: {addr:
 start registry docker-registry serve "$work/registry.yml"
 wait_for 120 "registry" curl -fsS "http://127.0.0.1:$registry/v2/"
 page=$(push_image)
-wait_for 300 "chain" threebot twin create
+wait_for 300 "chain" threebot twin create --yes
 threebot deposit 100 >/dev/null
-threebot farm create emulated >/dev/null
+threebot farm create emulated --yes >/dev/null
 
 openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
 make_image 1 "$programs/zos-agent"
@@ -190,7 +190,7 @@ start channel python3 -m http.server "$channel" --bind 127.0.0.1 --directory "$w
 
 settings=("ZOS_CHANNEL=http://10.0.2.2:$channel/channel" "ZOS_UPDATE_WITHIN=10s"
     "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
-threebot farm image --farm 1 --image "$work/image-1/zos.img" --out "$work/stick.img" \
+threebot farm image --yes --farm 1 --image "$work/image-1/zos.img" --out "$work/stick.img" \
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
 truncate -s 12G "$work/blank"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deployments from files: JSON, or YAML of the same shape.
 
-use crate::source::Source;
+use crate::{output::Usage, source::Source};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{collections::BTreeSet, path::PathBuf};
@@ -61,9 +61,9 @@ impl DeploymentFile {
     pub fn reservation(&self, source: &Source) -> Result<Reservation> {
         let name = &source.name;
         if source.is_application() {
-            bail!(
+            bail!(Usage::new(format!(
                 "{name} is an application, not a deployment: `threebot deploy -f {name}` runs it and updates it"
-            );
+            )));
         }
         let (deployment, body) =
             deployment(source).with_context(|| format!("{name} isn't a deployment that a node would run"))?;

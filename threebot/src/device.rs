@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The key of this device, by which nodes know its user.
 
-use crate::session::read_key_file;
+use crate::{output::Usage, session::read_key_file};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{
@@ -25,14 +25,15 @@ impl DeviceFile {
     pub fn read(&self) -> Result<Device> {
         let file = self.path()?;
         if !file.exists() {
-            bail!(
+            bail!(Usage::new(format!(
                 "this device has no key yet ({} isn't there): `threebot device add` makes one",
                 file.display()
-            );
+            )));
         }
         let text = read_key_file(&file)?;
         let seed = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-        let seed = seed.with_context(|| format!("{} isn't a device's key: 64 hex digits", file.display()))?;
+        let wrong = || Usage::new(format!("{} isn't a device's key: 64 hex digits", file.display()));
+        let seed = seed.ok_or_else(wrong)?;
         Ok(Device::from_seed(&seed))
     }
 

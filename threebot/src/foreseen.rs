@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Refusals by the chain that are known before anything is sent.
 
-use crate::contract::size_text;
+use crate::{contract::size_text, output::Usage};
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
@@ -56,6 +56,13 @@ impl Purse {
     /// Whether the account can spend this.
     pub fn has(&self, amount: Balance) -> bool {
         amount.saturating_add(self.must_stay) <= self.free
+    }
+
+    /// What is told of a deposit that the account can make. `what` needs it, as in `a twin`; it holds it `until`.
+    pub fn deposit_text(&self, what: &str, amount: Balance, until: &str) -> Result<String> {
+        let tft = format_tft(amount);
+        self.ensure_has(amount, &format!("{what} needs a deposit of {tft} TFT, and TFT for the fee"))?;
+        Ok(format!("{tft} TFT of {} are held as a deposit until {until}", self.account))
     }
 
     /// Fails if the account can't spend `amount`; `what` needs it, as in `a twin needs a deposit of 1 TFT`.
@@ -210,7 +217,10 @@ pub fn slow_note(deployment: &Deployment, has_traffic: bool, buy: &str) -> Optio
 /// Fails if machines ask for more public IPv4 addresses than are reserved.
 pub fn ensure_enough_ips(asked: usize, reserved: u8) -> Result<()> {
     if asked > usize::from(reserved) {
-        bail!("machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}");
+        let text = format!(
+            "machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}"
+        );
+        bail!(Usage::new(text));
     }
     Ok(())
 }
@@ -376,6 +386,19 @@ mod tests {
         assert!(ensure_enough_ips(2, 2).is_ok() && ensure_enough_ips(0, 1).is_ok());
         let error = ensure_enough_ips(2, 1).unwrap_err().to_string();
         assert!(error.contains("ask for 2 public IPv4 addresses") && error.contains("--ips"), "{error}");
+    }
+
+    #[test]
+    fn a_deposit_is_told_before_it_is_held() {
+        let purse = |free| Purse { account: AccountId32([7; 32]), free, must_stay: TFT / 100 };
+        let held = purse(11 * TFT).deposit_text("a farm", 10 * TFT, "it is removed").unwrap();
+        assert!(
+            held.starts_with("10 TFT of 5") && held.ends_with("as a deposit until it is removed"),
+            "{held}"
+        );
+        let error =
+            purse(10 * TFT).deposit_text("a farm", 10 * TFT, "it is removed").unwrap_err().to_string();
+        assert!(error.starts_with("a farm needs a deposit of 10 TFT, and TFT for the fee, and"), "{error}");
     }
 
     #[test]

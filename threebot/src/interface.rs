@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Public addresses with their networks and gateways, as farmers write them.
 
+use crate::output::Usage;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ fn ensure_valid(
             "the gateway must be a public address of another machine in the same network"
         }
     };
-    bail!("{address}/{prefix} with gateway {gateway} can't be used: {why}")
+    bail!(Usage::new(format!("{address}/{prefix} with gateway {gateway} can't be used: {why}")))
 }
 
 /// An interface of the chain, as people and scripts read it.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The keys that this user has by name: encrypted files in the configuration folder.
 
-use crate::{cli::Global, device::config_folder, secret};
+use crate::{cli::Global, device::config_folder, output::Usage, secret};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -186,7 +186,10 @@ impl Keyring {
         };
         match write() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                bail!("you have a team named {name:?} already: `threebot team remove {name}` removes it")
+                let text = format!(
+                    "you have a team named {name:?} already: `threebot team remove {name}` removes it"
+                );
+                bail!(Usage::new(text))
             }
             written => written.with_context(|| format!("can't write the team file {}", file.display())),
         }
@@ -197,7 +200,10 @@ impl Keyring {
         let file = self.team_file(name);
         let text = match fs::read_to_string(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                bail!("you have no team named {name:?}: `threebot team list` lists those that you have")
+                let text = format!(
+                    "you have no team named {name:?}: `threebot team list` lists those that you have"
+                );
+                bail!(Usage::new(text))
             }
             read => read.with_context(|| format!("can't read the team file {}", file.display()))?,
         };

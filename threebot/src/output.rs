@@ -72,13 +72,25 @@ pub fn print_raw(text: &[u8]) -> anyhow::Result<Answer> {
     }
 }
 
+/// Wrong usage that shows only once the arguments are read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(String);
+
+impl Usage {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 /// An exit code, and the code that scripts get in JSON.
 struct Code(u8, String);
 
 impl Code {
     fn of(error: &anyhow::Error) -> Self {
         let is_no_key = error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<StoredKeyError>();
-        if is_no_key || error.is::<DevelopmentKey>() || error.is::<NobodyToAsk>() {
+        let is_usage = error.is::<Usage>() || error.is::<NobodyToAsk>();
+        if is_no_key || error.is::<DevelopmentKey>() || is_usage {
             return Self::usage();
         }
         if let Some(Foreseen { code, .. }) = error.downcast_ref() {
@@ -368,6 +380,8 @@ mod tests {
         for (error, exit, code) in [
             (anyhow::Error::new(NoKey), 2, "Usage"),
             (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),
+            (Usage::new("leave out -t or --json").into(), 2, "Usage"),
+            (Err::<(), _>(std::fmt::Error).context(Usage::new("no address")).unwrap_err(), 2, "Usage"),
             (connect.into(), 3, "NoChain"),
             (failed.into(), 4, "Billing.NoTwin"),
             (unknown.into(), 1, "Unknown"),

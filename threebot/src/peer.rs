@@ -3,20 +3,23 @@
 
 use crate::{
     cli::Global,
+    commands::deploy::Waiting,
     contract,
     device::DeviceFile,
     heard::Heard,
-    output::{Answer, note},
+    output::{Answer, Usage, note},
     session::Session,
+    time::stretch,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     future::pending,
     io::Read,
     pin::Pin,
-    thread,
+    slice, thread,
     time::{Duration, Instant},
 };
 use tfgrid_client::{
@@ -24,7 +27,7 @@ use tfgrid_client::{
     api::runtime_types::pallet_grid_contracts::types::ContractKind,
     peer::{
         Device, NodeAddress, NodePeer, PeerError,
-        protocol::{Ask, FailedCode, NodeStatus, Status},
+        protocol::{Ask, FailedCode, MachineStatus, NodeStatus, Status},
     },
     primitives::{ContractId, NodeId, PublicKey},
     units::parse_id,
@@ -40,6 +43,8 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(45);
 const GOODBYE: Duration = Duration::from_millis(100);
 /// From one try to the next.
 const TRY_EVERY: Duration = Duration::from_millis(300);
+/// A node takes up what its tenant has asked for within so long.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// The contract that a command is about, and the key with which its node is asked.
 #[derive(Args)]
@@ -196,12 +201,9 @@ async fn until_ready(
     mut status: Status,
     json: bool,
 ) -> Result<Status, PeerError> {
-    let mut told = None;
+    let mut told = Told::default();
     while !status.ready {
-        if let Some(trouble) = status.trouble.filter(|trouble| told.as_ref() != Some(trouble)) {
-            note(&format!("last try: {trouble}"), json);
-            told = Some(trouble);
-        }
+        told.tell(&status, json);
         sleep(TRY_EVERY).await;
         status = peer.status(contract).await?;
     }
@@ -256,6 +258,55 @@ fn is_early(error: &PeerError) -> bool {
     }
 }
 
+/// What was told of tries that failed.
+#[derive(Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    fn tell(&mut self, status: &Status, json: bool) {
+        if let Some(trouble) = status.trouble.as_ref().filter(|trouble| self.is_new(trouble)) {
+            note(&format!("last try: {trouble}"), json);
+        }
+    }
+
+    /// Whether nothing with these words was told: times and counts in it differ from one try to the next.
+    fn is_new(&mut self, trouble: &str) -> bool {
+        let words = trouble.replace(|c: char| c.is_ascii_digit(), "");
+        // The last try's rejection says how many there were.
+        self.0.insert(words.replace(":  times: ", ": "))
+    }
+}
+
+/// Waits until these machines of a contract run, and are healthy where that is checked; a job may have ended, too.
+async fn machines_run(
+    peer: &NodePeer,
+    contract: ContractId,
+    machines: &[String],
+    json: bool,
+) -> Result<Status, PeerError> {
+    let (begun, mut told) = (Instant::now(), Told::default());
+    loop {
+        let status = peer.status(contract).await?;
+        // What the node said before it took up the start isn't its end.
+        let is_taken_up = begun.elapsed() > TAKEN_UP_WITHIN;
+        let is_done = |name: &String| {
+            let machine = status.machines.get(name);
+            let has_ended = |machine: &MachineStatus| status.ready && machine.ended.is_some();
+            machine.is_some_and(|machine| runs(machine) || is_taken_up && has_ended(machine))
+        };
+        if machines.iter().all(is_done) {
+            return Ok(status);
+        }
+        told.tell(&status, json);
+        sleep(TRY_EVERY).await;
+    }
+}
+
+/// Whether a machine runs, and is healthy where that is checked.
+fn runs(machine: &MachineStatus) -> bool {
+    machine.state == "running" && machine.health.as_ref().is_none_or(|health| health == "healthy")
+}
+
 /// A machine that a command tells something.
 #[derive(Args)]
 pub struct OneMachine {
@@ -275,6 +326,27 @@ impl OneMachine {
         let text = format!("{workload} of contract {contract} {done}");
         Ok(Answer::new(text, json!({ "contract": contract, "workload": workload })))
     }
+
+    /// Starts it, and waits until it runs.
+    pub async fn start(self, global: &Global, waiting: &Waiting) -> Result<Answer> {
+        let connected = self.target.connect(global).await?;
+        let (contract, workload) = (connected.contract, connected.machine(self.workload)?);
+        let started = async {
+            connected.peer.answer(contract, Ask::Start { workload: workload.clone() }).await?;
+            connected.until_it_runs(slice::from_ref(&workload), waiting, global.json).await
+        };
+        let started = started.await;
+        connected.done(Ok(())).await?;
+        let machine = started?.and_then(|status| status.machines.get(&workload).cloned());
+        let done = match &machine {
+            None => "starts".into(),
+            Some(MachineStatus { ended: Some(how), .. }) => format!("has run and ended: {how}"),
+            Some(_) => "runs".into(),
+        };
+        let text = format!("{workload} of contract {contract} {done}");
+        let state = machine.map(|machine| machine.state);
+        Ok(Answer::new(text, json!({ "contract": contract, "workload": workload, "state": state })))
+    }
 }
 
 impl Connected {
@@ -286,8 +358,34 @@ impl Connected {
             (None, [only]) => Ok((*only).to_owned()),
             (None, []) => bail!("contract {} has no machine: `threebot status {0}` says why", self.contract),
             (None, names) => {
-                bail!("contract {} has several machines: name one of {}", self.contract, names.join(", "))
+                let names = names.join(", ");
+                bail!(Usage::new(format!(
+                    "contract {} has several machines: name one of {names}",
+                    self.contract
+                )))
             }
+        }
+    }
+
+    /// Waits until these machines run, unless nobody wants to; answers with how they fare then.
+    pub async fn until_it_runs(
+        &self,
+        machines: &[String],
+        waiting: &Waiting,
+        json: bool,
+    ) -> Result<Option<Status>> {
+        if waiting.no_wait || machines.is_empty() {
+            return Ok(None);
+        }
+        let (contract, names) = (self.contract, machines.join(", "));
+        note(&format!("waiting until {names} of contract {contract} runs"), json);
+        match timeout(waiting.timeout, machines_run(&self.peer, contract, machines, json)).await {
+            Ok(status) => Ok(Some(status?)),
+            Err(_) => bail!(
+                "after {}: {names} of contract {contract} doesn't run yet; `threebot status {contract}` asks the node \
+                 why",
+                stretch(waiting.timeout.as_secs())
+            ),
         }
     }
 
@@ -315,4 +413,42 @@ pub fn standard_input() -> mpsc::Receiver<Vec<u8>> {
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_fails_as_another_one_is_told_once() {
+        let mut told = Told::default();
+        for (trouble, is_new) in [
+            ("WorkloadExited, at /workloads/0: exit code 1: 12:00:01 no key", true),
+            ("WorkloadExited, at /workloads/0: exit code 1: 12:00:04 no key", false),
+            ("WorkloadExited, at /workloads/0: unhealthy: no answer", true),
+            ("WorkloadExited, at /workloads/0: exit code 1: 12:00:09 no key", false),
+            ("WorkloadExited, at /workloads/0: 5 times: exit code 1: 12:00:17 no key", false),
+        ] {
+            assert_eq!(told.is_new(trouble), is_new, "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_machine_whose_check_fails_does_not_run_yet() {
+        let machine = |state: &str, health: Option<&str>| MachineStatus {
+            state: state.into(),
+            health: health.map(Into::into),
+            ..Default::default()
+        };
+        assert!(runs(&machine("running", None)) && runs(&machine("running", Some("healthy"))));
+        for (state, health) in [
+            ("running", Some("starting")),
+            ("running", Some("unhealthy: no answer")),
+            ("stopped", None),
+            (MachineStatus::STOPPING, None),
+            (MachineStatus::HELD, None),
+        ] {
+            assert!(!runs(&machine(state, health)), "{state} {health:?}");
+        }
+    }
 }

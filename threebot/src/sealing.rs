@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bodies as they go to the chain: sealed where they hold what isn't for everyone.
 
-use crate::{deployment::Reservation, session::read_key_file};
+use crate::{deployment::Reservation, output::Usage, session::read_key_file};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::{
@@ -115,7 +115,8 @@ impl Identity {
 fn read_identity(file: &Path) -> Result<SealKey> {
     let text = read_key_file(file)?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    line.unwrap_or_default().parse().with_context(|| format!("{} has no secret key", file.display()))
+    let lacks = || Usage::new(format!("{} has no secret key", file.display()));
+    line.unwrap_or_default().parse().with_context(lacks)
 }
 
 /// The error where a key, if there is one, doesn't open what is sealed in a contract of this twin.

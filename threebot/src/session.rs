@@ -4,7 +4,7 @@
 use crate::{
     cli::Global,
     keyring::{KeyFile, Keyring, is_key_name},
-    output::warn,
+    output::{Usage, warn},
     team::{self, Signed},
     time::{exact_moment, now, stretch},
 };
@@ -72,7 +72,8 @@ impl Session {
     pub fn acting_for(self, team: Team) -> Result<Self> {
         let own = self.key()?.account();
         if !team.signatories().contains(&own) {
-            bail!("your key's account {own} isn't one of the signatories of {}", team.account());
+            let text = format!("your key's account {own} isn't one of the signatories of {}", team.account());
+            bail!(Usage::new(text));
         }
         Ok(Self { team: Some(team), ..self })
     }
@@ -146,7 +147,7 @@ impl Session {
     pub fn ensure_alone(&self, what: &str) -> Result<()> {
         match &self.team {
             None => Ok(()),
-            Some(_) => bail!("{what} is signed by one key: leave out --team"),
+            Some(_) => bail!(Usage::new(format!("{what} is signed by one key: leave out --team"))),
         }
     }
 
@@ -196,7 +197,7 @@ pub fn read_key(global: &Global) -> Result<StoredKey> {
     } else if let Some(file) = &global.key_file {
         read_key_file(file)?
     } else if let Some(text) = variable("TFGRID_KEY") {
-        text.into_string().ok().context("TFGRID_KEY isn't UTF-8")?
+        text.into_string().ok().context(Usage::new("TFGRID_KEY isn't UTF-8"))?
     } else if let Some(file) = variable("TFGRID_KEY_FILE") {
         read_key_file(&PathBuf::from(file))?
     } else if let Some(name) = Keyring::of_user().ok().and_then(|keys| keys.default_key()) {

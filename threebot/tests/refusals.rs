@@ -103,6 +103,22 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ),
         ("node public-config 1 --ipv4 1.2.3.4/24 --json", "not provided: --gateway"),
         ("farm add-ip 1 --ipv4 1.2.3.4 --json", "isn't an address"),
+        ("farm add-ip 1 --ipv4 10.0.0.4/24 --gateway 10.0.0.1 --json", "can't be used: the internet"),
+        ("farm add-ip 1 --ipv6 2a02:1802:5e::10/64 --gateway6 fe80::1 --json", "needs --ipv4 and --gateway"),
+        ("farm image --farm 1 --out stick.img --json", "name an address of it with --node-chain"),
+        ("--key //Bob --team nobody deposit 1 --json", "you have no team named \"nobody\""),
+        ("cp 7 web:srv . --json", "the path in a machine must be absolute"),
+        ("cp 7 a b --json", "one place must be of a machine"),
+        ("exec -it 7 web --json -- sh", "leave out -t"),
+        ("net join site --private-key nowhere --json", "--new-key makes one"),
+        ("status 7 --device nowhere --json", "`threebot device add` makes one"),
+        ("snapshot verify 7/data/20261128T065500123Z --place x --json", "name its file with --identity"),
+        (
+            "team new me 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY \
+             5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty --threshold 3 --json",
+            "can require 2 to 2 signatures, not 3",
+        ),
+        ("node public-config 1 --json", "nothing is given"),
     ] {
         let (code, error) = error_of(line);
         assert_eq!(code, Some(2), "{line}");
@@ -115,9 +131,6 @@ fn scripts_get_failures_in_the_same_form() {
     let (code, error) = error_of("calc cost --tft-price 1 --prices nowhere.json --json");
     assert_eq!(code, Some(1));
     assert!(error.contains("can't read the prices nowhere.json"), "{error}");
-    let (code, error) = error_of("--key //Bob --team nobody deposit 1 --json");
-    assert_eq!(code, Some(1));
-    assert!(error.contains("you have no team named \"nobody\""), "{error}");
 }
 
 /// A file of the test's own folder.
@@ -140,28 +153,47 @@ fn a_wrong_file_is_told_before_anything_is_asked() {
     let shop = application("shop.yaml", &format!("db: {{ workloads: [{PART}] }}"));
     let place = application("place.yaml", &format!("db: {{ contry: BE, workloads: [{PART}] }}"));
     let apart = application("apart.yaml", &format!("db: {{ apart: [web], workloads: [{PART}] }}"));
-    for (line, why) in [
-        (format!("deploy -f {good}"), "say where it is to run: --node, --farm, --country, or --auto"),
-        (format!("plan -f {good}"), "say where it is to run"),
+    for (exit, line, why) in [
+        (2, format!("deploy -f {good}"), "say where it is to run: --node, --farm, --country, or --auto"),
+        (2, format!("plan -f {good}"), "say where it is to run"),
         (
+            1,
             format!("deploy -f {typo} --auto"),
             "line 3, column 19: /workloads/0/type: the type \"zmuont\" is unknown",
         ),
         (
+            1,
             format!("plan -f {place}"),
             "line 4, column 9: /parts/db/contry: the field \"contry\" is unknown (did you mean \"country\"?)",
         ),
-        (format!("deploy -f {apart}"), "line 4, column 9: /parts/db/apart: \"web\" isn't another part"),
-        (format!("deploy -f {shop} --ips 1"), "are for a single deployment"),
-        (format!("update 7 -f {shop}"), "is an application, not a deployment"),
-        (format!("diff 7 -f {shop}"), "is an application: compare it without contract 7"),
-        (format!("diff -f {good}"), "name the contract to compare the deployment with"),
-        (format!("diff -f {}/none.yaml", folder.path().display()), "can't read"),
+        (1, format!("deploy -f {apart}"), "line 4, column 9: /parts/db/apart: \"web\" isn't another part"),
+        (2, format!("deploy -f {shop} --ips 1"), "are for a single deployment"),
+        (2, format!("update 7 -f {shop}"), "is an application, not a deployment"),
+        (2, format!("diff 7 -f {shop}"), "is an application: compare it without contract 7"),
+        (2, format!("diff -f {good}"), "name the contract to compare the deployment with"),
+        (1, format!("diff -f {}/none.yaml", folder.path().display()), "can't read"),
     ] {
         let (code, error) = error_of(&format!("{line} --json"));
-        assert_eq!(code, Some(1), "{line}: {error}");
+        assert_eq!(code, Some(exit), "{line}: {error}");
         assert!(error.contains(why), "{line}: {error}");
     }
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = file(
+        &folder,
+        "key.txt",
+        "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG",
+    );
+    fs::set_permissions(&identity, fs::Permissions::from_mode(0o600)).unwrap();
+    let place = folder.path().display();
+    let name = "7/data/20261128T065500123Z";
+    let (code, error) =
+        error_of(&format!("snapshot remove {name} --place {place} --identity {identity} --json"));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&format!("has no snapshot {name}")), "{error}");
 }
 
 #[test]
@@ -179,7 +211,7 @@ fn people_get_the_usage_with_the_error() {
 fn a_script_without_json_is_refused() {
     let output = threebot("msg listen --ack");
     let printed = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && printed.contains("it needs --json"), "{printed}");
+    assert!(output.status.code() == Some(2) && printed.contains("it needs --json"), "{printed}");
 }
 
 #[test]

@@ -52,7 +52,8 @@ struct Lasting {
     now: watch::Sender<Result<Opened, String>>,
 }
 
-/// An open endpoint.
+/// An endpoint from when it was opened until it ends or no longer hears; the next one has the same key, and may have
+/// other addresses.
 pub struct Opened {
     endpoint: Endpoint,
     /// Why it is to be closed.

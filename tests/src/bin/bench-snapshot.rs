@@ -68,7 +68,7 @@ fn measure(grid: &Grid, mib: u64) -> Result<()> {
 
     let name = text(&changed["snapshots"][0]["snapshot"])?;
     let begun = Instant::now();
-    user.threebot(&[&["restore", &second, name][..], &at].concat())?;
+    user.threebot(&[&["restore", &second, name, "--no-wait"][..], &at].concat())?;
     let restored = rate(mib, begun);
     wait_for("the machine to run again", START_LIMIT, || Ok(user_runs(grid, &second, "true").ok()))?;
     let file = grid.run().folder().join("db");

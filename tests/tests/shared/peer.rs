@@ -202,7 +202,8 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
         until_state(&grid.user, contract, "stopped by its owner")?;
         let refused = run(&grid.user, &["exec", contract, "web", "--", "true"], "")?;
         ensure!(String::from_utf8_lossy(&refused.stderr).contains("start it first"), "{refused:?}");
-        grid.user.threebot(&["start", contract])?;
+        let started = grid.user.threebot(&["start", contract])?;
+        ensure!(started["state"] == "running", "{started}");
         let events = shown(&grid.user, &["events", contract])?;
         ensure!(events.contains("its owner starts it"), "{events}");
         until_state(&grid.user, contract, "running")?;

@@ -78,8 +78,10 @@ fn restores(grid: &Grid, kept: &Kept, first: &str, second: &str) -> Result<()> {
     write_rows(user, second, &file, "of the new contract\n")?;
     refuses(grid, kept, second, &name)?;
     ensure!(rows(user, second, &file)? == "of the new contract\n", "a refused restore has changed the rows");
-    kept.threebot(user, &["restore", second, &name])?;
-    until_state(user, second, "running")?;
+    let restored = kept.threebot(user, &["restore", second, &name])?;
+    ensure!(restored["started"][0] == "web", "{restored}");
+    let at_once = user.threebot(&["status", second])?;
+    ensure!(at_once["machines"]["web"]["state"] == "running", "{at_once}");
     ensure!(rows(user, second, &file)? == ROWS, "other rows are restored");
     user.threebot(&["cp", second, "web:/data/log", &file.display().to_string()])?;
     ensure!(fs::read_to_string(&file)? == "before\n", "the instant isn't between the commands");
@@ -87,6 +89,8 @@ fn restores(grid: &Grid, kept: &Kept, first: &str, second: &str) -> Result<()> {
 
     a_root_is_restored(user, kept, first, second, &file).context("a root")?;
     kept.threebot(user, &["snapshot", "remove", &name])?;
+    let again = kept.refused(user, &["restore", second, &name])?;
+    ensure!(again.contains(&format!("has no snapshot {name}")), "{again}");
     let later = text(&later["snapshots"][0]["snapshot"])?;
     kept.threebot(user, &["snapshot", "verify", later]).map(drop)
 }

@@ -8,7 +8,7 @@ use crate::{
     describe::{Description, call_value},
     foreseen::Foreseen,
     keyring::Keyring,
-    output::{Answer, counted, row},
+    output::{Answer, Usage, counted, row},
     session::Session,
     team::{self, Signed},
 };
@@ -201,7 +201,9 @@ fn only(mut found: Vec<Open>) -> Result<Open> {
     if let Some(second) = found.pop() {
         let [first, second] =
             [first, second].map(|open| format!("{:?} of {}", open.proposal.hash, open.name));
-        bail!("which of these calls? {first}, {second}: name its hash, and the team with --team");
+        let text =
+            format!("which of these calls? {first}, {second}: name its hash, and the team with --team");
+        bail!(Usage::new(text));
     }
     Ok(first)
 }

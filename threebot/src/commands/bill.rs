@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot bill`
 
-use crate::{cli::Global, contract, output::Answer, session::Session, time};
+use crate::{
+    cli::Global,
+    contract,
+    many::answers,
+    output::{Answer, counted},
+    session::Session,
+    time,
+};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tfgrid_client::{
+    GridAt,
     bill::{self, Line, Total, When},
-    primitives::{ContractId, UnixSeconds},
+    primitives::{ContractId, TwinId, UnixSeconds},
     units::{format_tft, format_usd, parse_id},
 };
 
@@ -16,11 +25,11 @@ use tfgrid_client::{
 #[command(after_help = "\
 Examples:
   threebot bill 7                                one contract
-  threebot bill --csv > bill.csv                 all that you have open
+  threebot bill --csv > bill.csv                 all that you have or had
   threebot bill --month 2026-11                  a month of it
   threebot bill 7 8 --html --to 'Acme Ltd' > invoice.html")]
 pub struct Bill {
-    /// The contracts' ids, open or closed lately [default: all that your twin has open]
+    /// The contracts' ids, open or closed lately [default: all of your twin]
     #[arg(value_parser = parse_id::<ContractId>)]
     contracts: Vec<ContractId>,
     /// Only the months of 720 hours that begin in this calendar month, such as 2026-11
@@ -39,36 +48,47 @@ pub struct Bill {
 
 impl Bill {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let (session, contracts) = if self.contracts.is_empty() {
-            let session = Session::open(global).await?;
-            let at = session.grid.finalized().await?;
-            let open = at.contracts_of_twin(session.twin(&at).await?).await?;
-            (session, open.iter().map(|open| open.contract).collect())
-        } else {
-            (Session::anonymous(global).await?, self.contracts.clone())
-        };
+        let is_all = self.contracts.is_empty();
+        let session = if is_all { Session::open(global).await? } else { Session::anonymous(global).await? };
         let at = session.grid.finalized().await?;
-        let mut bills = Vec::new();
-        for contract in contracts {
-            let bill = at.bill(contract).await?.ok_or_else(|| contract::unknown(contract))?;
-            bills.push(match &self.month {
-                Some(month) => of_month(bill, month),
-                None => bill,
-            });
+        let (contracts, closed) = if is_all {
+            of_twin(&at, session.twin(&at).await?).await?
+        } else {
+            (self.contracts.clone(), BTreeSet::new())
+        };
+        let asked = contracts.into_iter().map(|contract| {
+            let at = at.clone();
+            async move { at.bill(contract).await?.ok_or_else(|| contract::unknown(contract)) }
+        });
+        let mut bills = answers(asked).await?;
+        if let Some(month) = &self.month {
+            bills = bills.into_iter().map(|bill| of_month(bill, month)).collect();
         }
+        // One that closed before the month, or cost nothing.
+        bills.retain(|bill| !bill.lines.is_empty() || !closed.contains(&bill.contract));
         let text = if self.csv {
             csv(&bills)
         } else if self.html {
             html(&bills, &self.to, at.timestamp_ms().await? / 1_000)
         } else {
-            bills.iter().map(|bill| text(bill, bills.len() > 1)).collect::<Vec<_>>().join("\n\n")
+            texts(&bills, is_all)
         };
         let value = match (bills.as_slice(), self.contracts.len()) {
             ([bill], 1) => value(bill),
             (bills, _) => all(bills),
         };
-        Ok(Answer::new(if text.is_empty() { "no contracts".into() } else { text }, value))
+        Ok(Answer::new(text, value))
     }
+}
+
+/// The contracts of a twin, and those of them that closed lately.
+async fn of_twin(at: &GridAt, twin: TwinId) -> Result<(Vec<ContractId>, BTreeSet<ContractId>)> {
+    let open = at.contracts_of_twin(twin).await?.into_iter().map(|open| open.contract);
+    let closed = at.closed_contracts_of(twin).await?.into_iter().map(|(contract, _)| contract);
+    let closed: BTreeSet<ContractId> = closed.collect();
+    let mut contracts: Vec<ContractId> = open.chain(closed.iter().copied()).collect();
+    contracts.sort_unstable();
+    Ok((contracts, closed))
 }
 
 fn parse_month(text: &str) -> Result<String, String> {
@@ -169,16 +189,30 @@ fn escaped(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-fn text(bill: &bill::Bill, with_id: bool) -> String {
-    let row = |first: &str, usd: &str, tft: &str| format!("{first:<24}  {usd:>18}  {tft:>18}");
-    let amounts = |first: &str, usd, tft| row(first, &format_usd(usd), &format_tft(tft));
-    let mut rows = if with_id { vec![format!("contract {}", bill.contract)] } else { Vec::new() };
-    rows.push(row("MONTH OF 720 h FROM", "USD", "TFT"));
-    for Line { when, amount } in &bill.lines {
-        rows.push(amounts(&first_day(when), amount.usd, amount.tft));
+/// Bills with their ids and the sum of all where there are several, or they weren't named.
+fn texts(bills: &[bill::Bill], is_all: bool) -> String {
+    let with_ids = is_all || bills.len() > 1;
+    let mut texts: Vec<String> = bills.iter().map(|bill| text(bill, with_ids)).collect();
+    if with_ids {
+        texts.push(amounts(&format!("total of {}", counted(bills.len() as u64, "contract")), sum(bills)));
     }
-    rows.push(amounts("total", bill.total.usd, bill.total.tft));
+    texts.join("\n\n")
+}
+
+fn text(bill: &bill::Bill, with_id: bool) -> String {
+    let mut rows = if with_id { vec![format!("contract {}", bill.contract)] } else { Vec::new() };
+    rows.push(columns("MONTH OF 720 h FROM", "USD", "TFT"));
+    rows.extend(bill.lines.iter().map(|Line { when, amount }| amounts(&first_day(when), *amount)));
+    rows.push(amounts("total", bill.total));
     rows.join("\n")
+}
+
+fn amounts(first: &str, Total { usd, tft }: Total) -> String {
+    columns(first, &format_usd(usd), &format_tft(tft))
+}
+
+fn columns(first: &str, usd: &str, tft: &str) -> String {
+    format!("{first:<24}  {usd:>18}  {tft:>18}")
 }
 
 fn value(bill: &bill::Bill) -> Value {
@@ -260,6 +294,20 @@ mod tests {
             (&json!("30000000000"), &json!("600000002"))
         );
         assert_eq!(value["bills"][1]["contract"], 7);
+    }
+
+    #[test]
+    fn bills_that_are_not_named_have_their_ids_and_a_sum() {
+        let last = |text: &str| {
+            let words = text.lines().last().unwrap().split_whitespace();
+            words.map(ToOwned::to_owned).collect::<Vec<_>>()
+        };
+        let both = texts(&[bill(), bill::Bill { contract: 8, ..bill() }], true);
+        assert!(both.starts_with("contract 7\n") && both.contains("\n\ncontract 8\n"), "{both}");
+        assert_eq!(last(&both), ["total", "of", "2", "contracts", "3", "60.0000002"]);
+        assert_eq!(last(&texts(&[], true)), ["total", "of", "0", "contracts", "0", "0"]);
+        assert_eq!(texts(&[bill()], false), text(&bill(), false));
+        assert!(both.lines().all(|line| line.len() <= 80), "{both}");
     }
 
     #[test]

@@ -31,7 +31,8 @@ with `threebot update`, and remove its device with `threebot device remove`";
 pub enum Bot {
     /// Let an account manage your contracts within your limits; it moves no money (holds a deposit)
     ///
-    /// Limits bind you and all your bots together. Those that are given count from the same block on.
+    /// Limits bind you and all your bots together. Those that are given replace yours from the same block on, also when
+    /// the bot is removed.
     #[command(after_help = "\
 Example:
   threebot bot add 5FHneW… --rate 0.1    0.1 USD per hour for all contracts")]
@@ -63,6 +64,7 @@ impl Bot {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let bots = at.bots_of(session.account()?).await?;
+        let mut before = None;
         let (added, note) = match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
@@ -75,20 +77,26 @@ impl Bot {
                 bail!(Foreseen::new("Proxy.NotFound", text));
             }
             Self::Add { account, limits, consent } => {
-                let before = at.owner_limits(twin).await?;
-                let limits = limits.over(&before);
-                let rights = Rights::read(&at, limits.as_ref().unwrap_or(&before)).await?;
-                consent.ask(&session, &format!("let {account} manage your contracts\n{}", rights.text()))?;
+                let own = at.owner_limits(twin).await?;
+                let limits = limits.over(&own);
+                let rights = Rights::read(&at, limits.as_ref().unwrap_or(&own)).await?;
+                let change = limits.as_ref().and_then(|limits| limits::change(&own, limits));
+                let told = change.as_ref().map_or_else(String::new, |change| format!("\n{change}"));
+                consent.ask(
+                    &session,
+                    &format!("let {account} manage your contracts\n{}{told}", rights.text()),
+                )?;
                 let mut calls = vec![RuntimeCall::Proxy(add(account))];
                 calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
                 session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
-                (Some(format!("{account} manages your contracts from now on")), None)
+                before = Some(limits::value(&own));
+                (Some(format!("{account} manages your contracts from now on{told}")), change)
             }
             Self::Remove { account } => {
                 let (delegate, deploy) = (MultiAddress::Id(account), ProxyType::Deploy);
                 let remove = api::transactions().proxy().remove_proxy(delegate, deploy, 0);
                 session.submit("bot remove", &remove).await?;
-                (None, Some(KNOWN))
+                (None, Some(KNOWN.to_owned()))
             }
             Self::List => (None, None),
         };
@@ -97,8 +105,9 @@ impl Bot {
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
+        answer["limits_before"] = json!(before);
         answer["note"] = json!(note);
-        let list = format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text());
+        let list = text(&bots, &limits::text(&limits), &rights.text());
         let told = match (added, note) {
             // The question has told what the bot can do.
             (Some(added), _) => added,
@@ -113,12 +122,12 @@ fn add(account: AccountId32) -> Proxy {
     Proxy::add_proxy { delegate: MultiAddress::Id(account), proxy_type: ProxyType::Deploy, delay: 0 }
 }
 
-fn text(bots: &[AccountId32], limits: &str) -> String {
-    let bots = match bots {
-        [] => "nobody else manages your contracts".into(),
-        bots => bots.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-    };
-    format!("{bots}\n{limits}")
+fn text(bots: &[AccountId32], limits: &str, rights: &str) -> String {
+    if bots.is_empty() {
+        return format!("nobody else manages your contracts\n{limits}");
+    }
+    let bots: Vec<String> = bots.iter().map(ToString::to_string).collect();
+    format!("{}\n{limits}\n{rights}", bots.join("\n"))
 }
 
 fn value(bots: &[AccountId32], limits: Value) -> Value {
@@ -157,8 +166,9 @@ mod tests {
     #[test]
     fn bots_are_listed_with_the_limits_that_bind_them() {
         let alice: AccountId32 = ALICE.parse().unwrap();
-        assert_eq!(text(&[], "no limit"), "nobody else manages your contracts\nno limit");
-        assert_eq!(text(std::slice::from_ref(&alice), "no limit"), format!("{ALICE}\nno limit"));
+        assert_eq!(text(&[], "no limit", "it can"), "nobody else manages your contracts\nno limit");
+        let one = text(std::slice::from_ref(&alice), "no limit", "it can");
+        assert_eq!(one, format!("{ALICE}\nno limit\nit can"));
         assert_eq!(value(&[alice], json!({}))["bots"], json!([ALICE]));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeSet;
 use tfgrid_client::{
     GridAt,
     api::{
@@ -24,7 +25,7 @@ use tfgrid_client::{
         },
     },
     primitives::{
-        ContractId,
+        ContractId, NodeId,
         views::{Target, TwinContract},
     },
     units::format_tft,
@@ -67,12 +68,15 @@ impl Cancel {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
+        let own = at.contracts_of_twin(twin).await?;
         let contracts = if self.all {
-            rents_last(at.contracts_of_twin(twin).await?)
+            own.iter().map(|own| own.contract).collect()
         } else {
             let owned = Owned::for_words(&at, twin, &self.contracts, key.as_ref()).await?;
             contracts_named(&self.contracts, &owned)?
         };
+        let contracts = rents_last(contracts, &own);
+        let freed = going(&contracts, &own);
         let mut losses = Vec::new();
         for contract in &contracts {
             let record = own_record(&at, twin, *contract).await?;
@@ -83,7 +87,7 @@ impl Cancel {
                     ensure_complaint(&at, *contract, &record).await?;
                 }
                 if !self.all {
-                    ensure_unused(&at, *contract, &record.kind).await?;
+                    ensure_unused(&at, *contract, &record.kind, &freed).await?;
                 }
                 loss(*contract, record.kind)
             });
@@ -126,11 +130,22 @@ impl Cancel {
     }
 }
 
-/// All contracts; a rent goes after those on its node.
-fn rents_last(contracts: Vec<TwinContract>) -> Vec<ContractId> {
-    let is_rent = |own: &TwinContract| matches!(own.target, Target::Rent { .. });
-    let (rents, others): (Vec<_>, Vec<_>) = contracts.into_iter().partition(is_rent);
-    others.into_iter().chain(rents).map(|own| own.contract).collect()
+/// In this order, but that a rent goes after what is on its node.
+fn rents_last(mut contracts: Vec<ContractId>, own: &[TwinContract]) -> Vec<ContractId> {
+    let rents = own.iter().filter(|own| matches!(own.target, Target::Rent { .. }));
+    let rents: BTreeSet<ContractId> = rents.map(|own| own.contract).collect();
+    contracts.sort_by_key(|contract| rents.contains(contract));
+    contracts
+}
+
+/// The nodes of those of these contracts that run something.
+fn going(contracts: &[ContractId], own: &[TwinContract]) -> Vec<NodeId> {
+    let going = own.iter().filter(|own| contracts.contains(&own.contract));
+    let node = |own: &TwinContract| match own.target {
+        Target::Node { node, .. } => Some(node),
+        _ => None,
+    };
+    going.filter_map(node).collect()
 }
 
 /// Fails if no version is pending.
@@ -174,11 +189,17 @@ fn ensure_in_time(contract: ContractId, deployed_for_ms: u64, window_ms: u64) ->
     bail!(Foreseen::new("Contracts.NotDeliveredWindowOver", text))
 }
 
-/// Fails for a rent that is in use.
-async fn ensure_unused(at: &GridAt, contract: ContractId, kind: &ContractKind) -> Result<()> {
+/// Fails for a rent that is in use by more than what goes on these nodes before it.
+async fn ensure_unused(
+    at: &GridAt,
+    contract: ContractId,
+    kind: &ContractKind,
+    going: &[NodeId],
+) -> Result<()> {
     let ContractKind::Rent { node } = kind else { return Ok(()) };
+    let there = at.node_offer(*node).await?.map_or(0, |offer| offer.contracts) as usize;
     // The rent itself is one of them.
-    let others = at.node_offer(*node).await?.map_or(0, |offer| offer.contracts.saturating_sub(1));
+    let others = there.saturating_sub(1 + going.iter().filter(|going| *going == node).count());
     if others == 0 {
         return Ok(());
     }
@@ -206,7 +227,7 @@ fn loss(contract: ContractId, kind: ContractKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::primitives::{units::HOUR_MS, views::ContractStatus};
+    use tfgrid_client::primitives::{Resources, units::HOUR_MS, views::ContractStatus};
 
     #[test]
     fn a_rent_goes_after_what_is_on_its_node() {
@@ -218,7 +239,11 @@ mod tests {
             extra: 0,
         };
         let (rent, name) = (Target::Rent { node: 3 }, Target::Name { name: b"shop".to_vec() });
-        assert_eq!(rents_last(vec![own(1, rent), own(2, name.clone()), own(3, name)]), [2, 3, 1]);
+        let on_node = Target::Node { node: 3, resources: Resources::ZERO, public_ips: 0 };
+        let own = [own(1, rent), own(2, name), own(3, on_node)];
+        assert_eq!(rents_last(vec![1, 2, 3], &own), [2, 3, 1]);
+        assert_eq!(rents_last(vec![1, 9, 3], &own), [9, 3, 1]);
+        assert_eq!((going(&[1, 3], &own), going(&[1, 2], &own)), (vec![3], vec![]));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 
 use crate::{
     cli::Global,
-    output::Answer,
+    output::{Answer, Usage},
     peer::{Connected, Target},
 };
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
@@ -100,7 +100,7 @@ impl Cp {
         let copy = match (self.from, self.to) {
             (End::There(from), End::Here(to)) => Copy::Out { from, to },
             (End::Here(from), End::There(to)) => Copy::In { from, to },
-            (from, to) => return Err(not_a_copy(&from, &to)),
+            (from, to) => bail!(not_a_copy(&from, &to)),
         };
         let connected = self.target.connect(global).await?;
         let copied = match copy {
@@ -115,16 +115,18 @@ impl Cp {
 }
 
 /// What is wrong with two places that aren't one of a machine and one of this computer.
-fn not_a_copy(from: &End, to: &End) -> Error {
+fn not_a_copy(from: &End, to: &End) -> Usage {
     let relative = [from, to].into_iter().find_map(|end| match end {
         End::Here(path) => path.to_str()?.split_once(':').filter(|(workload, _)| is_workload(workload)),
         End::There(_) => None,
     });
     match relative {
-        Some((workload, path)) => {
-            anyhow!("the path in a machine must be absolute: {workload}:/{path} instead of {workload}:{path}")
+        Some((workload, path)) => Usage::new(format!(
+            "the path in a machine must be absolute: {workload}:/{path} instead of {workload}:{path}"
+        )),
+        None => {
+            Usage::new("one place must be of a machine, such as web:/srv, and the other of this computer")
         }
-        None => anyhow!("one place must be of a machine, such as web:/srv, and the other of this computer"),
     }
 }
 
@@ -147,7 +149,8 @@ async fn copy(connected: &Connected, ask: Ask) -> Result<Call<'_>, PeerError> {
 
 async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()> {
     let (_, Some(name)) = from.parts() else {
-        bail!("{} has no name that it could get here: leave out the / at its end", from.path);
+        let text = format!("{} has no name that it could get here: leave out the / at its end", from.path);
+        bail!(Usage::new(text));
     };
     let target = target_here(to, name)?;
     let ask = Ask::CopyOut { workload: from.workload.clone(), path: from.path.clone() };
@@ -218,7 +221,9 @@ fn target_there<'a>(from: &Path, to: &'a Place) -> Result<(&'a str, PathBuf)> {
     match (to.parts(), from.file_name()) {
         ((folder, Some(name)), _) => Ok((folder, name.into())),
         ((folder, None), Some(name)) => Ok((folder, name.into())),
-        ((_, None), None) => bail!("{} has no name that it could get there: give one", from.display()),
+        ((_, None), None) => {
+            bail!(Usage::new(format!("{} has no name that it could get there: give one", from.display())))
+        }
     }
 }
 

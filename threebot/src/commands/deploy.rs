@@ -11,7 +11,7 @@ use crate::{
     device::DeviceFile,
     foreseen::{self, Purse},
     heard::Heard,
-    output::{Answer, note, row},
+    output::{Answer, Usage, note, row},
     peer, pins,
     plan::Plan,
     sealing::{Identity, Sealing},
@@ -178,7 +178,9 @@ impl Place {
         if node.is_some() || farm.is_some() || country.is_some() || *certified || *auto {
             return Ok(());
         }
-        bail!("say where it is to run: --node, --farm, --country, or --auto for the cheapest node that fits")
+        bail!(Usage::new(
+            "say where it is to run: --node, --farm, --country, or --auto for the cheapest node that fits"
+        ))
     }
 
     /// A part with these wishes, where it has none of its own.
@@ -225,11 +227,11 @@ impl Wanted {
     /// The application in the file, in the places that the command line names.
     pub fn application(&self, source: &Source) -> Result<Application> {
         if self.deployment.has_sizes() || self.ips.is_some() || self.traffic_gb > 0 {
-            bail!(
+            bail!(Usage::new(format!(
                 "{} is an application: --cru, --mru, --sru, --hru, --ips and --traffic-gb are for a single deployment; \
                  its parts have `public_ips`, and reserve what they need",
                 source.name
-            );
+            )));
         }
         let mut application = source.application()?;
         let parts = application.parts.into_iter().map(|(name, part)| (name, self.place.over(part)));

@@ -8,11 +8,11 @@ use crate::{
     cli::Global,
     commands::update::NextVersion,
     contract::own_contract,
-    output::Answer,
+    output::{Answer, Usage},
     pins,
     session::Session,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use tfgrid_client::{primitives::ContractId, units::parse_id};
@@ -38,7 +38,9 @@ impl Diff {
         let key = self.next.identity.read()?;
         if source.is_application() {
             if let Some(contract) = self.contract {
-                bail!("{} is an application: compare it without contract {contract}", source.name);
+                let text =
+                    format!("{} is an application: compare it without contract {contract}", source.name);
+                bail!(Usage::new(text));
             }
             let application = source.application()?;
             let session = Session::open(global).await?;
@@ -48,9 +50,8 @@ impl Diff {
             return compare(&session, application, &options).await;
         }
         let reservation = self.next.deployment.reservation(&source)?;
-        let contract = self
-            .contract
-            .context("name the contract to compare the deployment with: `threebot diff ID -f FILE`")?;
+        let text = "name the contract to compare the deployment with: `threebot diff ID -f FILE`";
+        let contract = self.contract.ok_or_else(|| Usage::new(text))?;
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let own = own_contract(&at, session.twin(&at).await?, contract).await?;

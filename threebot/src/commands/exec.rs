@@ -4,7 +4,7 @@
 use super::logs::print_raw;
 use crate::{
     cli::Global,
-    output::{Answer, json_line},
+    output::{Answer, Usage, json_line},
     peer::{Connected, Target, standard_input},
 };
 use anyhow::{Context, Result, ensure};
@@ -69,9 +69,9 @@ impl Exec {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         ensure!(
             !self.tty || io::stdin().is_terminal(),
-            "the standard input isn't a terminal: leave out -t, which gives the program one"
+            Usage::new("the standard input isn't a terminal: leave out -t, which gives the program one")
         );
-        ensure!(!(self.tty && global.json), "a terminal has no JSON: leave out -t or --json");
+        ensure!(!(self.tty && global.json), Usage::new("a terminal has no JSON: leave out -t or --json"));
         let connected = self.target.connect(global).await?;
         let terminal = if self.tty { Some(Terminal::raw()?) } else { None };
         let wanted = Wanted {

@@ -5,14 +5,14 @@ use super::{event, image::Image, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
     consent::Consent,
-    foreseen::Foreseen,
+    foreseen::{Foreseen, Purse},
     interface::{Interfaces, shown},
-    output::{Answer, counted, row},
+    output::{Answer, Usage, counted, row},
     session::Session,
     time::moment,
 };
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use tfgrid_client::{
@@ -35,6 +35,8 @@ pub enum Farm {
     Create {
         /// 3 to 40 letters, digits, - or _
         name: String,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List your farms
     List {
@@ -44,9 +46,8 @@ pub enum Farm {
     },
     /// Show all about a farm: nodes, public addresses, boot tickets, earnings
     Show {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Give your farm another name
     Rename {
@@ -67,9 +68,8 @@ pub enum Farm {
     },
     /// Offer a public address to the contracts on your nodes (holds 5 TFT)
     AddIp {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         #[command(flatten)]
         interfaces: Interfaces,
     },
@@ -81,42 +81,39 @@ pub enum Farm {
     },
     /// Remove a farm without nodes, public addresses, open tickets and earnings; its deposit is returned
     Remove {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         #[command(flatten)]
         consent: Consent,
     },
     /// List what the nodes of a farm have farmed in the last 13 periods of 30 days
     Rewards {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Claim all rewards of a farm's nodes that have matured; anyone may call it, and the farmer gets them
     Claim {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     /// Show a farm's payable balance
     Earnings {
-        /// The farm's id
-        #[arg(value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
     },
     Watch(Watch),
     /// Open a boot ticket: a machine that boots with it joins your farm (holds 10 TFT for each node)
     Ticket {
-        /// Your farm's id
-        #[arg(long, value_parser = parse_id::<FarmId>)]
-        farm: FarmId,
+        #[command(flatten)]
+        farm: OneFarm,
         /// How many machines may join
         #[arg(long, default_value_t = 1)]
         nodes: u32,
         /// How long the ticket is valid, such as 90s, 30m, 12h or 7d
         #[arg(long, default_value = "24h", value_parser = parse_duration)]
         expires: Duration,
+        #[command(flatten)]
+        consent: Consent,
     },
     Image(Image),
     /// Close a boot ticket: no more machines join with it, and what it holds is returned
@@ -125,6 +122,24 @@ pub enum Farm {
         #[arg(value_parser = parse_ticket)]
         ticket: PublicKey,
     },
+}
+
+/// A farm that a command is about, named either way.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct OneFarm {
+    /// The farm's id
+    #[arg(value_name = "FARM", value_parser = parse_id::<FarmId>)]
+    id: Option<FarmId>,
+    /// The same as an option
+    #[arg(long, value_name = "FARM", value_parser = parse_id::<FarmId>)]
+    farm: Option<FarmId>,
+}
+
+impl OneFarm {
+    pub fn id(&self) -> Result<FarmId> {
+        Ok(self.id.or(self.farm).ok_or_else(|| Usage::new("name the farm by its id"))?)
+    }
 }
 
 /// The public half of a ticket.
@@ -138,7 +153,7 @@ fn parse_ticket(text: &str) -> Result<PublicKey, Error> {
 impl Farm {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
-            Self::Create { name } => create(&Session::open(global).await?, name).await,
+            Self::Create { name, consent } => create(&Session::open(global).await?, name, &consent).await,
             Self::List { twin: Some(twin) } => {
                 list(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
             }
@@ -148,7 +163,7 @@ impl Farm {
                 list(&at, session.twin(&at).await?).await
             }
             Self::Show { farm } => {
-                show(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+                show(&Session::anonymous(global).await?.grid.finalized().await?, farm.id()?).await
             }
             Self::Rename { farm, name } => rename(&Session::open(global).await?, farm, name).await,
             Self::Dedicated { farm, dedicated } => {
@@ -156,18 +171,22 @@ impl Farm {
             }
             Self::AddIp { farm, interfaces } => {
                 let address = public_ip(&interfaces)?;
-                add_ip(&Session::open(global).await?, farm, address).await
+                add_ip(&Session::open(global).await?, farm.id()?, address).await
             }
             Self::RemoveIp { ip } => remove_ip(&Session::open(global).await?, ip).await,
-            Self::Remove { farm, consent } => remove(&Session::open(global).await?, farm, &consent).await,
-            Self::Rewards { farm } => {
-                rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+            Self::Remove { farm, consent } => {
+                remove(&Session::open(global).await?, farm.id()?, &consent).await
             }
-            Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm).await,
+            Self::Rewards { farm } => {
+                rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm.id()?).await
+            }
+            Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm.id()?).await,
             Self::Watch(watch) => watch.run(global).await,
-            Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
-            Self::Ticket { farm, nodes, expires } => {
-                ticket(&Session::open(global).await?, farm, nodes, expires).await
+            Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm.id()?).await,
+            Self::Ticket { farm, nodes, expires, consent } => {
+                let (session, farm) = (Session::open(global).await?, farm.id()?);
+                ask_for_ticket(&session, farm, nodes, &consent).await?;
+                ticket(&session, farm, nodes, expires).await
             }
             Self::Image(image) => image.run(global).await,
             Self::CloseTicket { ticket } => close_ticket(&Session::open(global).await?, ticket).await,
@@ -175,8 +194,12 @@ impl Farm {
     }
 }
 
-async fn create(session: &Session, name: String) -> Result<Answer> {
-    session.twin(&session.grid.finalized().await?).await?;
+async fn create(session: &Session, name: String, consent: &Consent) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    session.twin(&at).await?;
+    let purse = Purse::read(&at, session.account()?).await?;
+    let held = purse.deposit_text("a farm", at.farm_deposit()?, "it is removed")?;
+    consent.ask(session, &format!("create the farm {name:?}: {held}"))?;
     let call = api::transactions().farms().create(BoundedVec(name.clone().into_bytes()));
     let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;
@@ -322,7 +345,7 @@ async fn set_dedicated(session: &Session, farm: FarmId, dedicated: Switch) -> Re
 
 /// Fails without an IPv4 address: each public address has one.
 fn public_ip(interfaces: &Interfaces) -> Result<PublicIp> {
-    let v4 = interfaces.v4()?.context("a public address needs --ipv4 and --gateway")?;
+    let v4 = interfaces.v4()?.ok_or_else(|| Usage::new("a public address needs --ipv4 and --gateway"))?;
     Ok(PublicIp { v4, v6: interfaces.v6()? })
 }
 
@@ -418,14 +441,25 @@ pub struct Ticket {
     pub until: u64,
 }
 
+/// Tells what a ticket of the caller's farm holds, and asks whether to open it.
+pub async fn ask_for_ticket(session: &Session, farm: FarmId, nodes: u32, consent: &Consent) -> Result<()> {
+    let at = session.grid.finalized().await?;
+    ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    let deposit = at.node_deposit()?.saturating_mul(nodes.into());
+    let purse = Purse::read(&at, session.account()?).await?;
+    let held = purse.deposit_text("a boot ticket", deposit, "it is closed, and its nodes are removed")?;
+    let nodes = counted(nodes.into(), "node");
+    consent.ask(session, &format!("open a boot ticket of farm {farm} for {nodes}: {held}"))
+}
+
 /// The secret half is made here, shown once and never sent anywhere.
 pub async fn open_ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Ticket> {
-    ensure_own(session, &session.grid.finalized().await?, farm, "Farms.NotFarmer").await?;
     let (key, seed) = MachineKey::generate();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .context("this machine's clock is before 1970")?;
-    let until = now.checked_add(expires).context("the ticket would be valid for too long")?.as_secs();
+    let too_long = || Usage::new("the ticket would be valid for too long");
+    let until = now.checked_add(expires).ok_or_else(too_long)?.as_secs();
     let proof = key.sign_opening(session.grid.genesis(), farm);
     let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until, proof.0);
     session.submit("farm ticket", &call).await?;
@@ -452,6 +486,8 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
     use tfgrid_client::api::runtime_types::tfgrid_primitives::net::Interface;
 
     #[test]
@@ -493,9 +529,24 @@ mod tests {
     }
 
     #[test]
+    fn a_farm_is_named_by_its_id_either_way() {
+        let show =
+            |line: &[&str]| match Cli::try_parse_from([&["threebot", "farm", "show"][..], line].concat()) {
+                Ok(Cli { command: Command::Farm(Farm::Show { farm }), .. }) => farm.id().ok(),
+                _ => None,
+            };
+        assert_eq!((show(&["2"]), show(&["--farm", "2"])), (Some(2), Some(2)));
+        assert_eq!((show(&[]), show(&["2", "--farm", "2"])), (None, None));
+        let ticket = |farm: &[&str]| {
+            let line = [&["threebot", "farm", "ticket"][..], farm, &["--nodes", "3"]].concat();
+            let cli = Cli::try_parse_from(line).unwrap();
+            matches!(cli.command, Command::Farm(Farm::Ticket { farm, nodes: 3, .. }) if farm.id().is_ok())
+        };
+        assert!(ticket(&["2"]) && ticket(&["--farm", "2"]));
+    }
+
+    #[test]
     fn an_address_without_ipv4_is_refused() {
-        use crate::cli::{Cli, Command};
-        use clap::Parser;
         let line =
             ["threebot", "farm", "add-ip", "1", "--ipv6", "2a02:1802:5e::10/64", "--gateway6", "fe80::1"];
         let Command::Farm(Farm::AddIp { interfaces, .. }) = Cli::try_parse_from(line).unwrap().command else {

@@ -8,7 +8,7 @@ use crate::{
         Chain, Healer, Hold, Journal, Mandate, Message, Metrics, Move, Order, Step, Teller, Volumes,
         mandate_schema, serve,
     },
-    output::{Answer, counted, message},
+    output::{Answer, Usage, counted, message},
     sealing::Identity,
     session::read_key,
     time::{moment, now},
@@ -101,8 +101,8 @@ impl Heal {
         let (key, seal_key) = ((stored.pair().clone(), is_public), self.identity.read()?);
         let snapshots = match &mandate.snapshots {
             Some(schedule) => {
-                let identity =
-                    seal_key.clone().context("snapshots are opened with the bot's key: give --identity")?;
+                let lacking = || Usage::new("snapshots are opened with the bot's key: give --identity");
+                let identity = seal_key.clone().ok_or_else(lacking)?;
                 let device = self.device.read()?;
                 Some(Volumes::new(schedule, urls.clone(), mandate.twin, device, identity, global.json)?)
             }

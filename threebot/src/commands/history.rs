@@ -13,7 +13,10 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use tfgrid_client::{AccountId32, Transaction, transactions::Searched, units::format_tft};
+use std::collections::{BTreeMap, BTreeSet};
+use tfgrid_client::{
+    AccountId32, GridAt, Transaction, primitives::TwinId, transactions::Searched, units::format_tft,
+};
 
 /// List what an account did lately: its transactions, with fees and outcomes
 #[derive(Args)]
@@ -34,12 +37,51 @@ impl History {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let (session, account) = Session::about(global, self.account).await?;
         let searched = session.grid.history(account, self.blocks).await?;
-        Ok(Answer::new(text(&account, &searched), history_value(&account, &searched)))
+        let at = session.grid.finalized().await?;
+        let twins = Twins::read(&at, searched.found.iter().filter_map(summary)).await?;
+        Ok(Answer::new(text(&account, &searched, &twins), history_value(&account, &searched)))
     }
 }
 
-fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Transaction>) -> String {
-    let mut lines: Vec<String> = found.iter().map(line).collect();
+/// The twins of the accounts in some texts.
+#[derive(Default)]
+struct Twins(BTreeMap<String, TwinId>);
+
+impl Twins {
+    async fn read(at: &GridAt, texts: impl Iterator<Item = String>) -> Result<Self> {
+        let mut twins = BTreeMap::new();
+        for account in texts.flat_map(|text| accounts_in(&text)).collect::<BTreeSet<_>>() {
+            if let Some(twin) = at.twin_of(&account).await? {
+                twins.insert(account.to_string(), twin);
+            }
+        }
+        Ok(Self(twins))
+    }
+
+    /// The same text with the twin behind each account.
+    fn told(&self, text: String) -> String {
+        self.0
+            .iter()
+            .fold(text, |text, (account, twin)| text.replace(account, &format!("{account} (twin {twin})")))
+    }
+}
+
+fn accounts_in(text: &str) -> Vec<AccountId32> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// What a transaction was to do, in words.
+fn summary(transaction: &Transaction) -> Option<String> {
+    transaction.known.as_ref()?.decoded.as_ref().map(|call| Description::of(call).summary())
+}
+
+fn text(
+    account: &AccountId32,
+    Searched { found, newest, oldest }: &Searched<Transaction>,
+    twins: &Twins,
+) -> String {
+    let mut lines: Vec<String> = found.iter().map(|transaction| line(transaction, twins)).collect();
     if found.is_empty() {
         lines.push(format!("no transactions of {account}"));
     }
@@ -48,9 +90,10 @@ fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Tra
     lines.join("\n")
 }
 
-fn line(Transaction { hash, block, known, .. }: &Transaction) -> String {
+fn line(transaction: &Transaction, twins: &Twins) -> String {
+    let Transaction { hash, block, known, .. } = transaction;
     let Some(known) = known else { return format!("block {block}  {hash:?}") };
-    let what = known.decoded.as_ref().map(|call| indented(&Description::of(call).summary(), 2) + "\n");
+    let what = summary(transaction).map(|text| indented(&twins.told(text), 2) + "\n");
     format!(
         "{}  {}: {}; fee {} TFT\n{}  {hash:?}",
         exact_moment(known.at_ms / 1_000),
@@ -80,7 +123,7 @@ mod tests {
         let account = AccountId32([7; 32]);
         let found = vec![transaction(Err(failed())), transaction(Ok(()))];
         let searched = Searched { found, newest: 300, oldest: 45 };
-        let text = text(&account, &searched);
+        let text = text(&account, &searched, &Twins::default());
         let first =
             "2023-11-14 22:13:20 UTC  Billing.deposit: failed: Billing.NoTwin: No twin has this id.; fee";
         assert!(text.starts_with(first), "{text}");
@@ -94,9 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn an_account_in_a_call_is_told_with_its_twin() {
+        let [known, stranger] = [AccountId32([7; 32]), AccountId32([8; 32])];
+        let sent = format!("send 5 TFT to {known}, though {stranger} asked");
+        assert_eq!(accounts_in(&sent), [known, stranger]);
+        let twins = Twins([(known.to_string(), 3)].into());
+        assert_eq!(twins.told(sent), format!("send 5 TFT to {known} (twin 3), though {stranger} asked"));
+    }
+
+    #[test]
     fn no_transactions_are_told() {
         let searched = Searched { found: Vec::new(), newest: 3, oldest: 0 };
-        let text = super::text(&AccountId32([7; 32]), &searched);
+        let text = super::text(&AccountId32([7; 32]), &searched, &Twins::default());
         assert!(text.starts_with("no transactions of 5") && text.ends_with("blocks 0 to 3"), "{text}");
     }
 }

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot farm image`
 
-use super::farm;
-use crate::{cli::Global, output::Answer, session::Session, time::moment};
+use super::farm::{self, OneFarm};
+use crate::{
+    cli::Global,
+    consent::Consent,
+    output::{Answer, Usage},
+    session::Session,
+    time::moment,
+};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::json;
@@ -13,10 +19,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tfgrid_client::{
-    primitives::FarmId,
-    units::{parse_duration, parse_id},
-};
+use tfgrid_client::units::parse_duration;
 use url::{Host, Url};
 
 /// Begins the page of an image that is for settings (`docs/IMAGE.md`).
@@ -36,9 +39,8 @@ const CHANNEL: &str = "ZOS_CHANNEL";
 /// have joined.
 #[derive(Args)]
 pub struct Image {
-    /// Your farm's id
-    #[arg(long, value_parser = parse_id::<FarmId>)]
-    farm: FarmId,
+    #[command(flatten)]
+    farm: OneFarm,
     /// The image of a release, or one that this command has written
     #[arg(long, value_name = "FILE", default_value = "zos.img")]
     image: PathBuf,
@@ -60,6 +62,8 @@ pub struct Image {
     /// A setting of the agent, such as ZOS_CAPACITY=cru=2; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -91,10 +95,11 @@ impl Image {
         let page = Page::find(&mut image).with_context(|| format!("can't use {}", self.image.display()))?;
         // All that can fail does before the ticket holds a deposit.
         page.text(&settings, &"x".repeat(128))?;
-        let session = Session::open(global).await?;
+        let (session, farm) = (Session::open(global).await?, self.farm.id()?);
+        farm::ask_for_ticket(&session, farm, self.nodes, &self.consent).await?;
         let written = copy(&mut image, &self.out)?;
         let finished = async {
-            let ticket = farm::open_ticket(&session, self.farm, self.nodes, self.expires).await?;
+            let ticket = farm::open_ticket(&session, farm, self.nodes, self.expires).await?;
             written.write_all_at(page.text(&settings, &ticket.text)?.as_bytes(), page.at)?;
             written.sync_all()?;
             anyhow::Ok(ticket)
@@ -107,7 +112,7 @@ impl Image {
                 return Err(why);
             }
         };
-        let (out, nodes, farm) = (self.out.display(), self.nodes, self.farm);
+        let (out, nodes) = (self.out.display(), self.nodes);
         let text = format!(
             "{out}: {nodes} machine(s) join farm {farm} with it until {}\n\nWrite it to a stick (dd if={out} of=/dev/… \
              bs=4M conv=fsync), and boot a machine with a blank disk from it.\nKeep it secret: whoever has it can join \
@@ -127,14 +132,17 @@ impl Image {
 
 /// Fails for the address of this computer: on a node, it is the node's.
 fn ensure_reachable(url: &str) -> Result<()> {
-    let host = Url::parse(url).with_context(|| format!("{url:?} is no RPC address"))?;
+    let host = Url::parse(url).with_context(|| Usage::new(format!("{url:?} is no RPC address")))?;
     let is_here = match host.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
         Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
         Some(Host::Domain(name)) => name == "localhost",
-        None => bail!("{url:?} names no host"),
+        None => bail!(Usage::new(format!("{url:?} names no host"))),
     };
-    ensure!(!is_here, "a node can't reach the chain at {url}: name an address of it with --node-chain");
+    ensure!(
+        !is_here,
+        Usage::new(format!("a node can't reach the chain at {url}: name an address of it with --node-chain"))
+    );
     Ok(())
 }
 
@@ -173,7 +181,10 @@ impl Page {
         let known = self.known.join(" ");
         let mut text = format!("{MARK}\n{KNOWN}{known}\n{TICKET}={ticket}\n");
         for (name, value) in settings {
-            ensure!(self.known.contains(name), "the image has no setting {name}; it knows {known}");
+            ensure!(
+                self.known.contains(name),
+                Usage::new(format!("the image has no setting {name}; it knows {known}"))
+            );
             text.push_str(&format!("{name}={value}\n"));
         }
         let rest = PAGE_BYTES.checked_sub(text.len());

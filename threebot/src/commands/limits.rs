@@ -70,6 +70,24 @@ impl Limits {
     }
 }
 
+/// That these limits replace the owner's own, and how to take that back; `None` where nothing changes.
+pub fn change(before: &types::Limits, after: &types::Limits) -> Option<String> {
+    let rate = match before.max_usd_rate {
+        UsdRate::MAX => "none".into(),
+        rate => format_usd(rate.into()),
+    };
+    let fee = format_usd(before.max_extra_fee.into());
+    let refill = format_tft(before.refill_per_30_days);
+    let options = [
+        (before.max_usd_rate != after.max_usd_rate).then(|| format!(" --rate {rate}")),
+        (before.max_extra_fee != after.max_extra_fee).then(|| format!(" --extra-fee {fee}")),
+        (before.refill_per_30_days != after.refill_per_30_days).then(|| format!(" --refill {refill}")),
+    ];
+    let options: String = options.into_iter().flatten().collect();
+    let told = "this replaces your own limits, also once the bot is removed; to put them back:";
+    (!options.is_empty()).then(|| format!("{told}\n  threebot limits{options}"))
+}
+
 /// The chain has no limit on the rate where it is the largest number.
 fn parse_rate_or_none(text: &str) -> Result<UsdRate, String> {
     match text {
@@ -114,5 +132,23 @@ mod tests {
         assert_eq!(value(&limits(UsdRate::MAX))["rate_usd_1e10"], Value::Null);
         assert_eq!(value(&limits(7))["rate_usd_1e10"], "7");
         assert!(text(&limits(UsdRate::MAX)).starts_with("no limit of what all contracts cost\n"));
+    }
+
+    #[test]
+    fn limits_that_change_are_told_with_how_to_put_them_back() {
+        let limits = |rate, fee, refill| types::Limits {
+            max_usd_rate: rate,
+            max_extra_fee: fee,
+            refill_per_30_days: refill,
+        };
+        let before = limits(10_000_000_000, 0, 10_000_000);
+        let told = |after| change(&before, &after);
+        let rate = told(limits(1_000_000_000, 0, 10_000_000)).unwrap();
+        assert!(rate.ends_with("back:\n  threebot limits --rate 1"), "{rate}");
+        let others = told(limits(10_000_000_000, 5, 0)).unwrap();
+        assert!(others.ends_with("\n  threebot limits --extra-fee 0 --refill 1"), "{others}");
+        assert_eq!(told(limits(10_000_000_000, 0, 10_000_000)), None);
+        let none = change(&limits(UsdRate::MAX, 0, 0), &limits(1, 0, 0)).unwrap();
+        assert!(none.ends_with("\n  threebot limits --rate none"), "{none}");
     }
 }

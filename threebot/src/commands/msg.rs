@@ -9,7 +9,7 @@ use crate::{
         Allowed, Book, Contacts, Flusher, Listening, Mailbox, Outbox, Queued, Reader, SendError, Sender,
         Server, Ways, delay, dialling, listening, message, parse_address,
     },
-    output::{Answer, is_unread, note, warn},
+    output::{Answer, Usage, is_unread, note, warn},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -320,7 +320,7 @@ async fn goodbye(endpoint: Endpoint) {
 impl Listen {
     async fn run(self, global: &Global) -> Result<Answer> {
         if self.ack && !global.json {
-            bail!("--ack is for scripts: it needs --json");
+            bail!(Usage::new("--ack is for scripts: it needs --json"));
         }
         let published = publishable(&self.publish)?;
         let Known { twin, device, session } = self.speaker.known(global).await?;

@@ -6,7 +6,7 @@ use crate::{
     application::cancelling,
     cli::Global,
     consent::Consent,
-    contract::{self, own_record},
+    contract::{self, own_record, status_columns},
     foreseen::{self, Foreseen, Purse},
     output::Answer,
     plan::Plan,
@@ -15,7 +15,14 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
-use tfgrid_client::{api, primitives::Rates, units::parse_unique_name};
+use tfgrid_client::{
+    api,
+    primitives::{
+        Rates,
+        views::{Target, TwinContract},
+    },
+    units::parse_unique_name,
+};
 
 #[derive(Subcommand)]
 pub enum Name {
@@ -39,6 +46,8 @@ Example:
         #[command(flatten)]
         consent: Consent,
     },
+    /// List your names
+    List,
 }
 
 impl Name {
@@ -47,6 +56,10 @@ impl Name {
         match self {
             Self::Reserve { name, consent } => reserve(&session, &name, &consent).await,
             Self::Release { name, consent } => release(&session, &name, &consent).await,
+            Self::List => {
+                let at = session.grid.finalized().await?;
+                Ok(list(&at.contracts_of_twin(session.twin(&at).await?).await?))
+            }
         }
     }
 }
@@ -86,4 +99,41 @@ async fn release(session: &Session, name: &str, consent: &Consent) -> Result<Ans
     let call = api::transactions().utility().batch_all(vec![cancelling(contract)]);
     session.submit("name release", &call).await?;
     contract::answer(session, contract, None).await
+}
+
+/// The names among a twin's contracts.
+fn list(contracts: &[TwinContract]) -> Answer {
+    let (mut lines, mut values) = (Vec::new(), Vec::new());
+    for TwinContract { contract, target, status, .. } in contracts {
+        let Target::Name { name } = target else { continue };
+        let (name, (state, ..)) = (String::from_utf8_lossy(name), status_columns(status));
+        lines.push(format!("{name}: contract {contract}, {state}"));
+        values.push(json!({ "name": name, "contract": contract, "state": state }));
+    }
+    let none = "you have no name: `threebot name reserve NAME` takes one";
+    let text = if lines.is_empty() { none.into() } else { lines.join("\n") };
+    Answer::new(text, json!({ "names": values }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::primitives::views::ContractStatus;
+
+    #[test]
+    fn names_are_listed_with_their_contracts() {
+        let own = |contract, target| TwinContract {
+            contract,
+            target,
+            status: ContractStatus::Deployed { tft: 1, usd: 1 },
+            rate: 1,
+            extra: 0,
+        };
+        let shop = own(8, Target::Name { name: b"shop".to_vec() });
+        let listed = list(&[own(7, Target::Rent { node: 3 }), shop]);
+        assert_eq!(listed.text, "shop: contract 8, deployed");
+        let value = json!({ "names": [{ "name": "shop", "contract": 8, "state": "deployed" }] });
+        assert_eq!(listed.value, value);
+        assert!(list(&[]).text.starts_with("you have no name"));
+    }
 }

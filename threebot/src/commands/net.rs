@@ -6,7 +6,7 @@ use crate::{
     application::state_of,
     cli::Global,
     device::{DeviceFile, config_folder},
-    output::Answer,
+    output::{Answer, Usage},
     peer::{Connected, Target},
     sealing::Identity,
     session::{Session, read_key_file},
@@ -38,6 +38,10 @@ use tokio::time::sleep;
 const READY_WITHIN: Duration = Duration::from_secs(45);
 /// From one try to the next.
 const TRY_EVERY: Duration = Duration::from_millis(500);
+/// What `wg-quick` asks for where a configuration has a name server.
+const NEEDS_RESOLVCONF: &str = "
+wg-quick needs resolvconf for the names of machines (package openresolv);
+--no-dns leaves them out";
 
 #[derive(Subcommand)]
 pub enum Net {
@@ -60,11 +64,14 @@ impl Net {
 #[derive(Args)]
 #[command(after_help = "\
 It writes a configuration of WireGuard, for a peer that the `network` of a
-deployment names. Its node must be reachable by UDP.
+deployment names. Its node must be reachable by UDP. wg-quick lets machines have
+names with resolvconf, and fails without it: install the package openresolv, or
+leave names out with --no-dns.
 
 Examples:
   threebot net join site --new-key         a key, and what to add for it
   threebot net join site                   writes site.conf
+  threebot net join site --no-dns          the same without names of machines
   sudo wg-quick up ./site.conf             then machines answer by their names")]
 pub struct Join {
     /// Name of the network
@@ -84,6 +91,9 @@ pub struct Join {
     /// The configuration [default: NETWORK.conf]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Leave out the name server: machines answer by their addresses alone, and wg-quick needs no resolvconf
+    #[arg(long)]
+    no_dns: bool,
     #[command(flatten)]
     device: DeviceFile,
     #[command(flatten)]
@@ -158,20 +168,22 @@ impl Join {
                 part.node
             );
         };
-        let text = configuration(&part.name, &secret, ip, direct, &joining);
+        let names = (!self.no_dns).then_some(joining.name_server);
+        let text = configuration(&part.name, &secret, ip, direct, (&joining, names));
         let file = self.out.unwrap_or_else(|| format!("{}.conf", part.name).into());
         write_secret(&file, &text)?;
         let endpoint = SocketAddr::new(direct, joining.port).to_string();
+        let needs = if names.is_some() { NEEDS_RESOLVCONF } else { "" };
         Ok(Answer::new(
             format!(
-                "{} has {ip} in {}: `sudo wg-quick up {}` joins it over node {}",
+                "{} has {ip} in {}: `sudo wg-quick up {}` joins it over node {}{needs}",
                 peer.name,
                 part.name,
                 absolute(&file).display(),
                 part.node
             ),
             json!({ "contract": part.contract, "network": part.name, "peer": peer.name, "ip": ip,
-                    "endpoint": endpoint, "file": absolute(&file) }),
+                    "endpoint": endpoint, "file": absolute(&file), "name_server": names }),
         ))
     }
 
@@ -187,14 +199,14 @@ impl Join {
             return Ok(secret);
         }
         if !file.exists() {
-            bail!(
+            bail!(Usage::new(format!(
                 "this computer has no key of WireGuard yet ({} isn't there): --new-key makes one",
                 file.display()
-            );
+            )));
         }
         let text = read_key_file(&file)?;
-        key_from_text(text.trim())
-            .with_context(|| format!("{} isn't a secret key, as `wg genkey` prints it", file.display()))
+        let wrong = || Usage::new(format!("{} isn't a secret key, as `wg genkey` prints it", file.display()));
+        Ok(key_from_text(text.trim()).ok_or_else(wrong)?)
     }
 
     /// The peer with this key.
@@ -224,7 +236,8 @@ impl Join {
             ([], [part, ..]) => bail!("{}{sealed}", self.to_add(part, key)),
             (several, _) => {
                 let ids: Vec<_> = several.iter().map(|(part, ..)| part.contract.to_string()).collect();
-                bail!("contracts {} have this peer: choose one with --contract", ids.join(", "))
+                let text = format!("contracts {} have this peer: choose one with --contract", ids.join(", "));
+                bail!(Usage::new(text))
             }
         }
     }
@@ -262,16 +275,17 @@ async fn joining(connected: &Connected, network: &str) -> Result<Joining, PeerEr
     }
 }
 
-/// For `wg-quick`.
+/// For `wg-quick`, with names of machines if a name server is given.
 fn configuration(
     network: &str,
     secret: &[u8; 32],
     ip: Ipv4Addr,
     node: IpAddr,
-    Joining { public_key, port, subnet, name_server, mtu }: &Joining,
+    (Joining { public_key, port, subnet, mtu, .. }, names): (&Joining, Option<Ipv4Addr>),
 ) -> String {
+    let dns = names.map_or_else(String::new, |server| format!("DNS = {server}, {network}.internal\n"));
     format!(
-        "[Interface]\nPrivateKey = {}\nAddress = {ip}/32\nDNS = {name_server}, {network}.internal\nMTU = {mtu}\n\n\
+        "[Interface]\nPrivateKey = {}\nAddress = {ip}/32\n{dns}MTU = {mtu}\n\n\
          [Peer]\nPublicKey = {}\nEndpoint = {}\nAllowedIPs = {subnet}\nPersistentKeepalive = 25\n",
         key_text(secret),
         key_text(public_key),
@@ -405,7 +419,7 @@ mod tests {
             mtu: 1_420,
         };
         let node = "2001:db8::1".parse().unwrap();
-        let text = configuration("site", &[1; 32], [10, 20, 1, 7].into(), node, &joining);
+        let text = |names| configuration("site", &[1; 32], [10, 20, 1, 7].into(), node, (&joining, names));
         let expected = "[Interface]
 PrivateKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
 Address = 10.20.1.7/32
@@ -418,7 +432,8 @@ Endpoint = [2001:db8::1]:21000
 AllowedIPs = 10.20.0.0/16
 PersistentKeepalive = 25
 ";
-        assert_eq!(text, expected);
+        assert_eq!(text(Some(joining.name_server)), expected);
+        assert_eq!(text(None), expected.replace("DNS = 10.20.1.1, site.internal\n", ""));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     contract::size_text,
     foreseen::Foreseen,
     interface::Interfaces,
-    output::{Answer, counted},
+    output::{Answer, Usage, counted},
     session::Session,
     time::{moment, stretch},
 };
@@ -109,7 +109,7 @@ pub enum Node {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
         node: NodeId,
-        /// When its contracts close, such as 7d: the chain asks for some notice
+        /// When its contracts close, such as 7d: the chain asks for 7 days of notice, a development chain for a minute
         #[arg(long = "in", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
         within: Duration,
         /// Why, for its tenants
@@ -276,7 +276,7 @@ impl Node {
             }
             Self::Status(status) => status.run(global).await,
             Self::Logs(logs) => logs.run(global).await,
-            Self::PublicConfig(config) => config.run(&Session::open(global).await?).await,
+            Self::PublicConfig(config) => config.run(global).await,
             Self::Location(location) => location.run(&Session::open(global).await?).await,
             Self::Dedicated { node, dedicated } => {
                 let call = api::transactions().nodes().set_dedicated(node, dedicated.is_on());
@@ -321,11 +321,12 @@ async fn set(session: &Session, node: NodeId, what: &str, call: &impl Payload, d
 }
 
 impl PublicConfig {
-    async fn run(self, session: &Session) -> Result<Answer> {
+    async fn run(self, global: &Global) -> Result<Answer> {
         let config = self.config()?;
+        let session = Session::open(global).await?;
         let done = if self.remove { "has no public addresses any more" } else { "has its public addresses" };
         let call = api::transactions().nodes().set_public_config(self.node, config);
-        set(session, self.node, "node public-config", &call, done).await
+        set(&session, self.node, "node public-config", &call, done).await
     }
 
     /// Fails if nothing is given, or the chain would refuse it.
@@ -340,7 +341,7 @@ impl PublicConfig {
             wireguard_ports: self.wireguard_ports.map(|(first, last)| Ports { first, last }),
         };
         if config.ipv4.is_none() && config.ipv6.is_none() && config.domain.is_none() {
-            bail!("nothing is given: name an address or a domain, or --remove");
+            bail!(Usage::new("nothing is given: name an address or a domain, or --remove"));
         }
         Ok(Some(config))
     }
@@ -394,6 +395,8 @@ async fn drain(
 ) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     let contracts = own_offer(session, &at, node).await?.contracts;
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    ensure_notice(within_ms, at.drain_notice_ms().await?)?;
     let closes_at = (at.timestamp_ms().await? / 1_000).saturating_add(within.as_secs());
     let when = format!("at {} (in {})", moment(closes_at), stretch(within.as_secs()));
     let closing = counted(contracts.into(), "contract");
@@ -401,12 +404,21 @@ async fn drain(
         session,
         &format!("node {node} will take no new contracts, and what it has ({closing}) will close {when}"),
     )?;
-    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     let deadline = at.grid_info().await?.grid_now.saturating_add(within_ms).saturating_add(SLACK_MS);
     let reason = BoundedVec(reason.into_bytes());
     session.submit("node drain", &api::transactions().nodes().drain(node, deadline, reason)).await?;
     let text = format!("node {node} drains; {closing} to close {when}");
     Ok(Answer::new(text, json!({ "node": node, "contracts": contracts, "closes_at": closes_at })))
+}
+
+/// Fails where tenants would have less notice than the chain asks for.
+fn ensure_notice(within_ms: u64, notice_ms: u64) -> Result<()> {
+    if within_ms >= notice_ms {
+        return Ok(());
+    }
+    let [within, notice] = [within_ms, notice_ms].map(|ms| stretch(ms / 1_000));
+    let text = format!("tenants have {notice} of notice at least on this chain, and --in says {within}");
+    bail!(Foreseen::new("Nodes.DrainTooSoon", text))
 }
 
 async fn cancel_drain(session: &Session, node: NodeId) -> Result<Answer> {
@@ -537,6 +549,14 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         let Command::Node(Node::PublicConfig(config)) = cli.command else { panic!("another command") };
         Ok(config)
+    }
+
+    #[test]
+    fn a_drain_with_less_notice_than_the_chain_asks_for_is_refused() {
+        assert!(ensure_notice(60_000, 60_000).is_ok());
+        let error = ensure_notice(3_600_000, 7 * 86_400_000).unwrap_err();
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.DrainTooSoon");
+        assert!(error.to_string().starts_with("tenants have 7 d 0 h of notice"), "{error}");
     }
 
     #[test]

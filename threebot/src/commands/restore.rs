@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot restore`
 
-use super::snapshot::Opening;
+use super::{deploy::Waiting, snapshot::Opening};
 use crate::{
     cli::Global,
     consent::Consent,
     contract::size_text,
     output::Answer,
     peer::Target,
-    snapshot::{Snapshot, restore},
+    snapshot::{Restored, Snapshot, image_of, restore},
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
 /// Put a snapshot in place of the content of a volume or a machine
 ///
 /// The contract may be another one than that of the snapshot, on any node. A machine has the image that it had. All
-/// machines of the contract are stopped meanwhile. What fails leaves all as it was.
+/// machines of the contract are stopped meanwhile, and run again when it ends. What fails leaves all as it was.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +35,8 @@ pub struct Restore {
     #[command(flatten)]
     opening: Opening,
     #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -42,6 +44,9 @@ impl Restore {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let (contract, place) = (self.target.contract, &self.opening.at.place);
         let keys = self.opening.keys_of_owner(global, contract, &[]).await?;
+        self.opening.at.ensure_there(&self.snapshot).await?;
+        // What can't be used isn't asked about.
+        image_of(place, &keys, &self.snapshot).await?;
         let workload = self.workload.as_deref().unwrap_or(&self.snapshot.workload);
         let what = format!(
             "what {workload} of contract {contract} holds goes for good: {} replaces it",
@@ -49,13 +54,20 @@ impl Restore {
         );
         self.consent.ask_offline(global.json, &what)?;
         let connected = self.target.connect(global).await?;
-        let restored =
-            restore(&connected.peer, place, &keys, &self.snapshot, (contract, workload), false).await;
+        let restored = async {
+            let to = (contract, workload);
+            let restored = restore(&connected.peer, place, &keys, &self.snapshot, to, false).await?;
+            let runs = connected.until_it_runs(&restored.started, &self.waiting, global.json).await;
+            runs.with_context(|| format!("{workload} of contract {contract} is restored"))?;
+            anyhow::Ok(restored)
+        };
+        let restored = restored.await;
         connected.done(Ok(())).await?;
-        let bytes = restored?.bytes;
+        let Restored { bytes, started } = restored?;
         let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, size_text(bytes));
         let value = json!({
             "contract": contract, "workload": workload, "snapshot": self.snapshot.to_string(), "bytes": bytes,
+            "started": started,
         });
         Ok(Answer::new(text, value))
     }

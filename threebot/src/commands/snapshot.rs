@@ -5,13 +5,13 @@ use crate::{
     cli::Global,
     consent::Consent,
     contract::{not_open, size_text},
-    output::Answer,
+    output::{Answer, Usage},
     peer::{OwnDevice, Target},
     sealing::Identity,
     session::Session,
     snapshot::{self, Around, Keys, Of, Place, Snapshot as Named, list, remove, take, verify},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tfgrid_client::{
@@ -134,6 +134,19 @@ impl Snapshot {
     }
 }
 
+impl Where {
+    /// Fails if the place doesn't have a snapshot.
+    pub async fn ensure_there(&self, snapshot: &Named) -> Result<()> {
+        let there = list(&self.place, Some(snapshot.contract)).await?;
+        ensure!(
+            there.contains(snapshot),
+            "{} has no snapshot {snapshot}: `threebot snapshot list` has their names",
+            self.place
+        );
+        Ok(())
+    }
+}
+
 impl Opening {
     /// The keys of the owner of a contract.
     pub async fn keys_of_owner(
@@ -163,10 +176,13 @@ impl Opening {
 
     /// The keys of this computer.
     pub fn keys(&self, device: Option<PublicKey>) -> Result<Keys> {
-        let identity = self.identity.read()?.context(
-            "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package age \
-             makes one)",
-        )?;
+        let lacking = || {
+            Usage::new(
+                "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package \
+                 age makes one)",
+            )
+        };
+        let identity = self.identity.read()?.ok_or_else(lacking)?;
         let trusted = device.into_iter().chain(self.signed_by.iter().copied()).collect();
         Ok(Keys { identity, recipients: Vec::new(), trusted })
     }
@@ -246,6 +262,7 @@ impl Verify {
 impl Remove {
     async fn run(self, global: &Global) -> Result<Answer> {
         let keys = self.opening.keys(self.device.public())?;
+        self.opening.at.ensure_there(&self.snapshot).await?;
         self.consent.ask_offline(global.json, &format!("the snapshot {} goes for good", self.snapshot))?;
         remove(&self.opening.at.place, &keys, &self.snapshot).await?;
         let name = self.snapshot.to_string();

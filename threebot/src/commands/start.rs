@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot start`
 
+use super::deploy::Waiting;
 use crate::{cli::Global, output::Answer, peer::OneMachine};
 use anyhow::Result;
 use clap::Args;
-use tfgrid_client::peer::protocol::Ask;
 
 /// Start a machine that was stopped, has finished, or waits for its next try
 #[derive(Args)]
 pub struct Start {
     #[command(flatten)]
     machine: OneMachine,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 impl Start {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        self.machine.tell(global, |workload| Ask::Start { workload }, "starts").await
+        self.machine.start(global, &self.waiting).await
     }
 }

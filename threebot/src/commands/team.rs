@@ -4,7 +4,7 @@
 use crate::{
     account::parse_account,
     keyring::{Keyring, parse_key_name},
-    output::Answer,
+    output::{Answer, Usage},
 };
 use anyhow::Result;
 use clap::Subcommand;
@@ -49,7 +49,8 @@ impl Team {
         let keys = Keyring::of_user()?;
         match self {
             Self::New { name, accounts, threshold } => {
-                let team = Signatories::new(accounts, threshold)?;
+                let team =
+                    Signatories::new(accounts, threshold).map_err(|error| Usage::new(error.to_string()))?;
                 keys.add_team(&name, &team)?;
                 Ok(Answer::new(text(&name, &team), value(&name, &team)))
             }

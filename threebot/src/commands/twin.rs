@@ -12,7 +12,7 @@ use crate::{
     device::DeviceFile,
     foreseen::{Foreseen, Purse},
     msg::parse_address,
-    output::Answer,
+    output::{Answer, Usage},
     session::Session,
     time::stretch,
 };
@@ -36,6 +36,8 @@ pub enum Twin {
     Create {
         #[command(flatten)]
         device: DeviceFile,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Show a twin, its account, its credit and its keys
     Show {
@@ -121,10 +123,10 @@ impl NewKeys {
         seal_key: Option<PublicKey>,
     ) -> Result<(Vec<PublicKey>, Option<PublicKey>)> {
         let devices = if self.no_devices { Vec::new() } else { self.devices.unwrap_or(devices) };
+        let count = devices.len();
         ensure!(
-            devices.len() <= MAX_DEVICES,
-            "a twin has {MAX_DEVICES} devices at most, not {}",
-            devices.len()
+            count <= MAX_DEVICES,
+            Usage::new(format!("a twin has {MAX_DEVICES} devices at most, not {count}"))
         );
         let new = self.seal_key.map(|recipient| recipient.key()).transpose()?;
         let seal_key = if self.no_seal_key { None } else { new.or(seal_key) };
@@ -135,7 +137,9 @@ impl NewKeys {
 impl Twin {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
-            Self::Create { device } => create(&Session::open(global).await?, &device.read_or_create()?).await,
+            Self::Create { device, consent } => {
+                create(&Session::open(global).await?, &device.read_or_create()?, &consent).await
+            }
             Self::Show { twin: Some(twin) } => {
                 show(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
             }
@@ -161,7 +165,7 @@ impl Twin {
     }
 }
 
-async fn create(session: &Session, device: &Device) -> Result<Answer> {
+async fn create(session: &Session, device: &Device, consent: &Consent) -> Result<Answer> {
     let (at, account) = (session.grid.finalized().await?, session.account()?);
     if let Some(twin) = at.twin_of(&account).await? {
         bail!(Foreseen::new(
@@ -169,9 +173,9 @@ async fn create(session: &Session, device: &Device) -> Result<Answer> {
             format!("the account {account} has twin {twin} already")
         ));
     }
-    let deposit = at.twin_deposit()?;
-    let what = format!("a twin needs a deposit of {} TFT, and TFT for the fee", format_tft(deposit));
-    Purse::read(&at, account).await?.ensure_has(deposit, &what)?;
+    let purse = Purse::read(&at, account).await?;
+    let held = purse.deposit_text("a twin", at.twin_deposit()?, "it is removed")?;
+    consent.ask(session, &format!("create a twin: {held}"))?;
     let keys = BoundedVec(vec![device.public()]);
     let call = api::transactions().twins().create(keys, None);
     let included = session.submit("twin create", &call).await?;
@@ -206,7 +210,9 @@ pub fn publishable(at: &[String]) -> Result<PeerAddresses> {
     let text = addresses.to_string();
     ensure!(
         PeerAddresses::parse(text.as_bytes()) == addresses,
-        "a twin publishes {MAX_PEER_ADDRESSES_BYTES} bytes of addresses at most: leave some out"
+        Usage::new(format!(
+            "a twin publishes {MAX_PEER_ADDRESSES_BYTES} bytes of addresses at most: leave some out"
+        ))
     );
     Ok(addresses)
 }

@@ -19,7 +19,8 @@ const READ_EVERY: Duration = Duration::from_secs(6);
 /// Twins whose entries are kept.
 const MAX_KEPT: usize = 10_000;
 
-/// Who may write.
+/// Twins whose messages are taken, as whoever started the bot has named them. The device that sends must be theirs,
+/// too.
 #[derive(Clone, Debug)]
 pub enum Allowed {
     Twins(BTreeSet<TwinId>),

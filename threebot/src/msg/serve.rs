@@ -70,7 +70,7 @@ impl Server {
         Arc::new(Self { twin, allowed, book, mailbox, open: Counts::default(), connections, messages })
     }
 
-    /// Serves for ever.
+    /// Takes messages until it is dropped, which ends all connections; for one caller at a time.
     pub async fn run(self: Arc<Self>, endpoint: LastingEndpoint) {
         let mut connections = JoinSet::new();
         loop {

@@ -9,7 +9,7 @@ mod s3;
 mod taking;
 
 pub use place::Place;
-pub use restoring::{restore, start_all, stop_all};
+pub use restoring::{Restored, restore, start_all, stop_all};
 pub use taking::{Around, Of, Taken, take};
 
 use anyhow::{Context, Result, bail, ensure};

@@ -35,10 +35,12 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// A snapshot that is in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// Bytes of content, without zeros that take no room.
     pub bytes: u64,
+    /// Machines that were stopped for it, and are to run again.
+    pub started: Vec<String>,
 }
 
 /// Puts a snapshot in place of the content of a contract's volume or machine's root; with `once`, only where nobody has
@@ -61,13 +63,14 @@ pub async fn restore(
         send(peer, place, keys, &manifest, to_contract, ask).await
     };
     let restored = restored.await;
-    for name in stopped {
+    for name in &stopped {
         let started = peer.answer(to_contract, Ask::Start { workload: name.clone() }).await;
         if restored.is_ok() {
             started.with_context(|| format!("{workload} is restored, but {name} isn't started again"))?;
         }
     }
-    restored.with_context(|| format!("{workload} of contract {to_contract} stays as it was"))
+    let bytes = restored.with_context(|| format!("{workload} of contract {to_contract} stays as it was"))?;
+    Ok(Restored { bytes, started: stopped })
 }
 
 /// Fails where a root is to go into what isn't a machine with its image.
@@ -122,6 +125,7 @@ async fn until_stopped(peer: &NodePeer, contract: ContractId) -> Result<()> {
     }
 }
 
+/// Sends a snapshot's content; returns its bytes.
 async fn send(
     peer: &NodePeer,
     place: &Place,
@@ -129,7 +133,7 @@ async fn send(
     manifest: &Manifest,
     contract: ContractId,
     ask: Ask,
-) -> Result<Restored> {
+) -> Result<u64> {
     let mut call = peer.ask(contract, ask).await?;
     call.ready().await?;
     let (mut input, mut output) = call.split();
@@ -164,7 +168,7 @@ async fn send(
     };
     input.finish();
     timeout(IN_PLACE_WITHIN, answer).await.map_err(|_| PeerError::NoAnswer)??;
-    Ok(Restored { bytes })
+    Ok(bytes)
 }
 
 /// Reads and checks a snapshot in the parts in which it is sent; returns its bytes.

@@ -113,7 +113,7 @@ impl Server {
         self
     }
 
-    /// Serves for ever.
+    /// Answers callers until it is dropped, which ends all connections.
     pub async fn run(self) {
         let Self { endpoint, caller, links } = self;
         let (caller, handshakes) = (Arc::new(caller), Handshakes::default());
@@ -132,7 +132,8 @@ impl Server {
             let origin = Origin::of(incoming.remote_addr()).filter(|_| is_room);
             let known = caller.sources.known.borrow().clone();
             let Some(places) = origin.and_then(|origin| handshakes.begin(origin, &known)) else {
-                incoming.refuse();
+                // It comes again by itself: QUIC repeats the beginning of a connection that nobody answers.
+                incoming.ignore();
                 continue;
             };
             let (caller, links) = (caller.clone(), links.clone());
