@@ -26,7 +26,7 @@ pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<(
     ensure!(billed >= tft_units(&used["tft"])?, "{billed} billed in all, {used} before");
     let bills = grid.user.threebot(&["bill"])?;
     let closed = bills["bills"].as_array().into_iter().flatten();
-    let closed = closed.filter(|bill| bill["contract"].to_string() == site.contract);
+    let closed = closed.filter(|bill| bill["contract"].as_u64() == site.contract.parse().ok());
     let totals: Vec<_> = closed.map(|bill| &bill["total_tft_1e7"]).collect();
     ensure!(totals == [billed.to_string().as_str()], "{bills}");
     ensure!(grid.free_capacity()? == free, "the contract's capacity isn't free");
