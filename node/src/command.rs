@@ -5,7 +5,7 @@
 use crate::{
     chain_spec,
     cli::{Cli, Subcommand},
-    disk, endpoints, memory,
+    disk, endpoints,
     sealing::Sealing,
     service::{self, Partial},
     types::Block,
@@ -82,7 +82,7 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
         let tasks = service::start(config, sealing, checkpoint).map_err(sc_cli::Error::Service)?;
         let room = disk::watch(database, least_free);
         tasks.spawn_essential_handle().spawn("disk", None, room);
-        tasks.spawn_handle().spawn_blocking("memory", None, memory::give_back());
+        tasks.spawn_handle().spawn_blocking("memory", None, tfgrid_memory::give_back());
         Ok(tasks)
     })
 }

@@ -8,7 +8,6 @@ mod cli;
 mod command;
 mod disk;
 mod endpoints;
-mod memory;
 mod nodelay;
 mod rpc;
 mod sealing;

@@ -92,6 +92,7 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
     let metrics = Metrics::new(&registry).context("can't set up metrics")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(metrics::serve(args.metrics, registry));
+    spawn(&mut tasks, tfgrid_memory::give_back());
     let machine = OnMachine::open(&args, &key, &store, &mut tasks).await?;
     let own = |node| {
         let (place, store, log) = (args.place.clone(), store.clone(), own_log.clone());

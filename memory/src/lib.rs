@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Gives memory back to the system. The compiler of the runtime frees what it took, and so does each full block, but
-//! glibc's allocator keeps it: nine tenths of what a node at rest has on its heaps.
+//! Gives memory back to the system. The compiler of the runtime frees what it took, and so do each full block and a
+//! hundred starts of machines, but glibc's allocator keeps it: nine tenths of what a node at rest has on its heaps.
 
 use std::time::Duration;
 use tokio::time::sleep;
