@@ -90,7 +90,7 @@ pub enum PeerError {
         source: Box<ConnectError>,
     },
     /// The node can't be reached in time.
-    #[error("the node can't be reached at {at} within {CONNECT_WITHIN:?}: is it online, and does UDP pass?")]
+    #[error("the node can't be reached at {at} within {CONNECT_WITHIN:?}: is it online, does UDP pass, or has it too many callers?")]
     NotReached {
         /// Addresses that were tried.
         at: String,
