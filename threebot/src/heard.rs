@@ -9,6 +9,7 @@ use std::{
 };
 use tfgrid_client::{
     GridClient,
+    causes::shortened,
     deployment::Deployment,
     peer::{
         Device, NodeAddress, NodePeer,
@@ -19,8 +20,9 @@ use tfgrid_client::{
 };
 use tokio::task::JoinSet;
 
-/// Events that are kept of a contract.
+/// Events that are kept of a contract, and bytes of each.
 const KEPT: usize = 10;
+const KEPT_BYTES: u32 = 512;
 /// The most contracts whose nodes are listened to.
 const MAX_CONTRACTS: usize = 100;
 
@@ -49,7 +51,7 @@ impl Heard {
     /// What is told again and again is kept once.
     fn add(&self, contract: ContractId, event: &Event) {
         let Some(workload) = &event.workload else { return };
-        let line = format!("{workload}: {}", event.what);
+        let line = shortened(&format!("{workload}: {}", event.what), KEPT_BYTES);
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = heard.entry(contract).or_default();
         lines.retain(|old| *old != line);
@@ -149,6 +151,16 @@ mod tests {
         }
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
         assert_eq!(text.lines().count(), KEPT + 2, "{text}");
+    }
+
+    #[test]
+    fn long_words_of_a_node_are_cut() {
+        let heard = Heard::default();
+        for number in 0..KEPT {
+            heard.add(7, &event(&format!("{number}{}", "é".repeat(1 << 20))));
+        }
+        let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        assert!(text.len() < (KEPT + 1) * 520, "{} bytes", text.len());
     }
 
     #[test]

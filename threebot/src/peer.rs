@@ -25,6 +25,7 @@ use std::{
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::ContractKind,
+    causes::shortened,
     peer::{
         Device, NodeAddress, NodePeer, PeerError,
         protocol::{Ask, FailedCode, MachineStatus, NodeStatus, Status},
@@ -258,13 +259,19 @@ fn is_early(error: &PeerError) -> bool {
     }
 }
 
+/// Bytes that are shown of what a node says of a try.
+const TOLD_BYTES: u32 = 512;
+/// The most that a node is heard about tries that failed.
+const MAX_TOLD: usize = 100;
+
 /// What was told of tries that failed.
 #[derive(Default)]
 struct Told(BTreeSet<String>);
 
 impl Told {
     fn tell(&mut self, status: &Status, json: bool) {
-        if let Some(trouble) = status.trouble.as_ref().filter(|trouble| self.is_new(trouble)) {
+        let trouble = status.trouble.as_ref().map(|trouble| shortened(trouble, TOLD_BYTES));
+        if let Some(trouble) = trouble.filter(|trouble| self.is_new(trouble)) {
             note(&format!("last try: {trouble}"), json);
         }
     }
@@ -273,7 +280,7 @@ impl Told {
     fn is_new(&mut self, trouble: &str) -> bool {
         let words = trouble.replace(|c: char| c.is_ascii_digit(), "");
         // The last try's rejection says how many there were.
-        self.0.insert(words.replace(":  times: ", ": "))
+        self.0.len() < MAX_TOLD && self.0.insert(words.replace(":  times: ", ": "))
     }
 }
 
@@ -431,6 +438,13 @@ mod tests {
         ] {
             assert_eq!(told.is_new(trouble), is_new, "{trouble}");
         }
+    }
+
+    #[test]
+    fn a_node_that_says_ever_new_things_is_silenced() {
+        let mut told = Told::default();
+        let is_new = |number: usize| told.is_new(&"x".repeat(number));
+        assert_eq!((0..3 * MAX_TOLD).map(is_new).filter(|is_new| *is_new).count(), MAX_TOLD);
     }
 
     #[test]
