@@ -6,6 +6,7 @@ use anyhow::Result;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tfgrid_client::{
     GridClient,
@@ -18,11 +19,15 @@ use tfgrid_client::{
     },
     primitives::{ContractId, NodeId},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 /// Events that are kept of a contract, and bytes of each.
 const KEPT: usize = 10;
 const KEPT_BYTES: u32 = 512;
+/// Events that a node has kept of a contract are taken at once. Further ones are taken one by one, so that none that
+/// says much keeps this computer busy.
+const AT_ONCE: usize = 100;
+const PACE: Duration = Duration::from_millis(10);
 /// The most contracts whose nodes are listened to.
 const MAX_CONTRACTS: usize = 100;
 
@@ -41,10 +46,15 @@ impl Heard {
     }
 
     /// Takes in the events of a contract, until it closes.
-    pub async fn follow(&self, peer: &NodePeer, contract: ContractId) {
+    pub async fn follow(self, peer: Arc<NodePeer>, contract: ContractId) {
         let Ok(mut call) = peer.ask(contract, Ask::Events { follow: true }).await else { return };
+        let mut count: usize = 0;
         while let Ok(Some(Frame::Message(Message::Event(event)))) = call.next().await {
             self.add(contract, &event);
+            count = count.saturating_add(1);
+            if count > AT_ONCE {
+                sleep(PACE).await;
+            }
         }
     }
 
@@ -107,8 +117,7 @@ async fn listen_to(
     let Ok((peer, _)) = connected else { return };
     let (peer, mut following) = (Arc::new(peer), JoinSet::new());
     for contract in contracts {
-        let (peer, heard) = (peer.clone(), heard.clone());
-        following.spawn(async move { heard.follow(&peer, contract).await });
+        following.spawn(heard.clone().follow(peer.clone(), contract));
     }
     while following.join_next().await.is_some() {}
 }
@@ -116,10 +125,66 @@ async fn listen_to(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iroh::{
+        Endpoint, RelayMode, SecretKey,
+        endpoint::{ConnectionError, presets},
+    };
+    use std::net::Ipv4Addr;
     use tfgrid_client::{
         deployment::{Rejection, WITHHELD},
+        peer::{
+            PeerAddresses,
+            protocol::{ALPN, Request},
+        },
         primitives::FailureCode,
     };
+    use tokio::{task::JoinHandle, time::timeout};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A node that tells events without end, and how its only connection ends.
+    async fn flooding() -> (NodeAddress, JoinHandle<ConnectionError>) {
+        let secret = SecretKey::generate();
+        let key = *secret.public().as_bytes();
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(secret)
+            .alpns(vec![ALPN.to_vec()])
+            .relay_mode(RelayMode::Disabled)
+            .clear_ip_transports()
+            .bind_addr((Ipv4Addr::LOCALHOST, 0))
+            .unwrap()
+            .bind()
+            .await
+            .unwrap();
+        let addresses = PeerAddresses { relays: Vec::new(), direct: endpoint.bound_sockets() };
+        let serving = tokio::spawn(async move {
+            let connection = endpoint.accept().await.unwrap().accept().unwrap().await.unwrap();
+            let mut answering = JoinSet::new();
+            while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+                answering.spawn(async move {
+                    let Ok(Some(Frame::Message(Request { ask, .. }))) = Frame::read(&mut receive).await
+                    else {
+                        return;
+                    };
+                    let mut number = 0;
+                    loop {
+                        let message = match ask {
+                            Ask::Status {} => Message::Status(Status::default()),
+                            _ => Message::Event(event(&number.to_string())),
+                        };
+                        if Frame::Message(message).write(&mut send).await.is_err() {
+                            return;
+                        }
+                        number += 1;
+                    }
+                });
+            }
+            let ended = connection.closed().await;
+            endpoint.close().await;
+            ended
+        });
+        (NodeAddress { key, addresses }, serving)
+    }
 
     fn event(what: &str) -> Event {
         Event { at_ms: 1, workload: Some("web".into()), what: what.into() }
@@ -161,6 +226,20 @@ mod tests {
         }
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
         assert!(text.len() < (KEPT + 1) * 520, "{} bytes", text.len());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_floods_is_taken_slowly() {
+        let (address, serving) = flooding().await;
+        let peer = Arc::new(NodePeer::connect(&Device::generate(), &address).await.unwrap());
+        let heard = Heard::default();
+        let followed = timeout(50 * PACE, heard.clone().follow(peer.clone(), 7)).await;
+        assert!(followed.is_err(), "the node goes on");
+        let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        let last: usize = text.rsplit_once("web: ").unwrap().1.parse().unwrap();
+        assert!(last <= AT_ONCE + 50, "{last}");
+        peer.close().await;
+        timeout(LIMIT, serving).await.unwrap().unwrap();
     }
 
     #[test]

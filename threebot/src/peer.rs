@@ -16,10 +16,11 @@ use clap::Args;
 use serde_json::json;
 use std::{
     collections::BTreeSet,
-    future::pending,
     io::Read,
     pin::Pin,
-    slice, thread,
+    slice,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 use tfgrid_client::{
@@ -35,6 +36,7 @@ use tfgrid_client::{
 };
 use tokio::{
     sync::mpsc,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -184,16 +186,12 @@ pub async fn ready(
         return Ok(None);
     }
     let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;
-    let follows = async {
-        heard.follow(&peer, contract).await;
-        pending::<Status>().await
-    };
-    let status = tokio::select! {
-        status = until_ready(&peer, contract, status, session.json) => status?,
-        never = follows => never,
-    };
-    goodbye(peer).await;
-    Ok(Some(status))
+    // A task of its own: however much the node says, the wait for it ends in time.
+    let (peer, mut following) = (Arc::new(peer), JoinSet::new());
+    following.spawn(heard.clone().follow(peer.clone(), contract));
+    let status = until_ready(&peer, contract, status, session.json).await;
+    goodbye(&peer).await;
+    Ok(Some(status?))
 }
 
 async fn until_ready(
@@ -232,7 +230,7 @@ pub async fn connect<T>(
                 match answer {
                     Ok(answer) => return Ok((peer, answer)),
                     Err(error) => {
-                        goodbye(peer).await;
+                        goodbye(&peer).await;
                         error
                     }
                 }
@@ -398,13 +396,13 @@ impl Connected {
 
     /// What the call returns, after the node has been told goodbye.
     pub async fn done<T>(self, result: Result<T, PeerError>) -> Result<T> {
-        goodbye(self.peer).await;
+        goodbye(&self.peer).await;
         Ok(result?)
     }
 }
 
 /// Closes the connection, without a wait for whatever the endpoint still has to do.
-pub async fn goodbye(peer: NodePeer) {
+pub async fn goodbye(peer: &NodePeer) {
     drop(timeout(GOODBYE, peer.close()).await);
 }
 
