@@ -5,7 +5,8 @@ use crate::{contract::Rejected, device::DeviceFile, peer, session::Session};
 use anyhow::Result;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tfgrid_client::{
@@ -33,16 +34,51 @@ const MAX_CONTRACTS: usize = 100;
 
 /// What was heard of contracts.
 #[derive(Clone, Default)]
-pub struct Heard(Arc<Mutex<BTreeMap<ContractId, VecDeque<String>>>>);
+pub struct Heard(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    lines: BTreeMap<ContractId, VecDeque<String>>,
+    /// Connections to nodes that tell.
+    peers: Vec<Arc<NodePeer>>,
+}
 
 impl Heard {
-    /// Listens to the nodes of these contracts, as far as this device may ask them, as long as the answer lives.
-    pub fn listen(&self, session: &Session, device: &DeviceFile, contracts: Vec<ContractId>) -> JoinSet<()> {
+    /// Listens to the nodes of these contracts, as far as this device may ask them, until `wait` ends.
+    pub async fn during<T>(
+        &self,
+        session: &Session,
+        device: &DeviceFile,
+        contracts: Vec<ContractId>,
+        wait: impl Future<Output = T>,
+    ) -> T {
         let mut listening = JoinSet::new();
         if let Ok(device) = device.read() {
             listening.spawn(listen(session.grid.clone(), device, contracts, self.clone()));
         }
-        listening
+        let waited = wait.await;
+        listening.shutdown().await;
+        self.goodbye().await;
+        waited
+    }
+
+    /// Listens on this connection until [`Self::goodbye`].
+    pub fn keep(&self, peer: NodePeer) -> Arc<NodePeer> {
+        let peer = Arc::new(peer);
+        self.lock().peers.push(peer.clone());
+        peer
+    }
+
+    /// Tells goodbye to the nodes that were listened to: each has few places for a device.
+    pub async fn goodbye(&self) {
+        let peers = mem::take(&mut self.lock().peers);
+        let mut leaving: JoinSet<()> =
+            peers.into_iter().map(|peer| async move { peer::goodbye(&peer).await }).collect();
+        while leaving.join_next().await.is_some() {}
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in the events of a contract, until it closes.
@@ -62,8 +98,8 @@ impl Heard {
     fn add(&self, contract: ContractId, event: &Event) {
         let Some(workload) = &event.workload else { return };
         let line = shortened(&format!("{workload}: {}", event.what), KEPT_BYTES);
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = heard.entry(contract).or_default();
+        let mut heard = self.lock();
+        let lines = heard.lines.entry(contract).or_default();
         lines.retain(|old| *old != line);
         lines.push_back(line);
         if lines.len() > KEPT {
@@ -78,8 +114,7 @@ impl Heard {
         deployment: Option<&Deployment>,
         error: anyhow::Error,
     ) -> anyhow::Error {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = heard.get(&contract).into_iter().flatten().cloned().collect();
+        let lines = self.lock().lines.get(&contract).into_iter().flatten().cloned().collect();
         match error.downcast::<Rejected>() {
             Ok(rejected) => rejected.explained(deployment, lines).into(),
             Err(error) => error,
@@ -115,7 +150,7 @@ async fn listen_to(
     let connected: Result<(NodePeer, Status)> =
         peer::connect(&device, node, &address, None, move |peer| Box::pin(peer.status(first))).await;
     let Ok((peer, _)) = connected else { return };
-    let (peer, mut following) = (Arc::new(peer), JoinSet::new());
+    let (peer, mut following) = (heard.keep(peer), JoinSet::new());
     for contract in contracts {
         following.spawn(heard.clone().follow(peer.clone(), contract));
     }
@@ -240,6 +275,22 @@ mod tests {
         assert!(last <= AT_ONCE + 50, "{last}");
         peer.close().await;
         timeout(LIMIT, serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_is_told_goodbye_when_the_wait_ends() {
+        let (address, serving) = flooding().await;
+        let (heard, mut listening) = (Heard::default(), JoinSet::new());
+        listening.spawn(listen_to(Device::generate(), 3, address, vec![7], heard.clone()));
+        let is_heard = async {
+            while heard.lock().lines.is_empty() {
+                sleep(PACE).await;
+            }
+        };
+        timeout(LIMIT, is_heard).await.unwrap();
+        heard.goodbye().await;
+        let ended = timeout(LIMIT, serving).await.unwrap().unwrap();
+        assert!(matches!(ended, ConnectionError::ApplicationClosed(_)), "{ended:?}");
     }
 
     #[test]

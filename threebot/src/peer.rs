@@ -18,9 +18,7 @@ use std::{
     collections::BTreeSet,
     io::Read,
     pin::Pin,
-    slice,
-    sync::Arc,
-    thread,
+    slice, thread,
     time::{Duration, Instant},
 };
 use tfgrid_client::{
@@ -170,7 +168,7 @@ pub async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Resu
 }
 
 /// How a contract's workloads fare once the node says that all of them work; `None` if this device can't ask it. What
-/// the node tells meanwhile is `heard`.
+/// the node tells meanwhile is `heard`, which says goodbye to it.
 pub async fn ready(
     session: &Session,
     device: &DeviceFile,
@@ -187,11 +185,9 @@ pub async fn ready(
     }
     let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;
     // A task of its own: however much the node says, the wait for it ends in time.
-    let (peer, mut following) = (Arc::new(peer), JoinSet::new());
+    let (peer, mut following) = (heard.keep(peer), JoinSet::new());
     following.spawn(heard.clone().follow(peer.clone(), contract));
-    let status = until_ready(&peer, contract, status, session.json).await;
-    goodbye(&peer).await;
-    Ok(Some(status?))
+    Ok(Some(until_ready(&peer, contract, status, session.json).await?))
 }
 
 async fn until_ready(

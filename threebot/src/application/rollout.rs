@@ -25,7 +25,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, iter, mem};
+use std::{collections::BTreeMap, iter, mem, time::Duration};
 use subxt::transactions::StaticPayload;
 use tfgrid_client::{
     GridAt,
@@ -50,6 +50,7 @@ use tfgrid_client::{
     sealing::SealKey,
     units::format_usd,
 };
+use tokio::time::timeout;
 
 /// The most calls in one batch: what a block has room for.
 pub const CALLS_AT_ONCE: usize = 100;
@@ -97,6 +98,8 @@ pub enum Finished {
     AllRun,
     /// A part doesn't come to run.
     Failed(anyhow::Error),
+    /// The time is over.
+    Late,
 }
 
 /// What is done for a part.
@@ -311,14 +314,15 @@ impl Rollout {
         Ok(awaited)
     }
 
-    /// Waits until all of these run, each of which goes as soon as it does.
+    /// Waits so long until all of these run, each of which goes as soon as it does.
     pub async fn wait(
         &self,
         session: &Session,
         device: &DeviceFile,
         awaited: &mut Vec<Awaited>,
+        limit: Duration,
     ) -> Result<Finished> {
-        await_all(session, device, self.twin, awaited).await
+        await_all(session, device, self.twin, awaited, limit).await
     }
 
     /// Cancels the contracts that this run has created; answers with their ids.
@@ -690,17 +694,29 @@ fn sum(one: Rates, other: Rates) -> Rates {
     Rates { usd, extra }
 }
 
-/// Waits until all of these run; each goes from the list as soon as it does. One read of all contracts for each block,
-/// however many are awaited. What their nodes tell this device meanwhile goes into the error.
+/// Waits so long until all of these run; each goes from the list as soon as it does. What their nodes tell this device
+/// meanwhile goes into the error.
 pub async fn await_all(
     session: &Session,
     device: &DeviceFile,
     twin: TwinId,
     awaited: &mut Vec<Awaited>,
+    limit: Duration,
+) -> Result<Finished> {
+    let heard = Heard::default();
+    let contracts = awaited.iter().map(|awaited| awaited.contract).collect();
+    let waits = timeout(limit, all_run(session, twin, awaited, &heard));
+    heard.during(session, device, contracts, waits).await.unwrap_or(Ok(Finished::Late))
+}
+
+/// One read of all contracts for each block, however many are awaited.
+async fn all_run(
+    session: &Session,
+    twin: TwinId,
+    awaited: &mut Vec<Awaited>,
+    heard: &Heard,
 ) -> Result<Finished> {
     let (count, mut done) = (awaited.len(), 0);
-    let heard = Heard::default();
-    let _listening = heard.listen(session, device, awaited.iter().map(|awaited| awaited.contract).collect());
     let mut heads = session.grid.follow().await?;
     while !awaited.is_empty() {
         let at = heads.next().await.context("the connection to the chain ended; the parts stay open")??;

@@ -112,7 +112,6 @@ impl Update {
         let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
         let heard = Heard::default();
-        let _listening = heard.listen(&session, &self.device, vec![contract]);
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
@@ -122,7 +121,12 @@ impl Update {
             }
             updated(&session, contract, version).await
         };
-        let waited = self.waiting.wait(&session, contract, &late, done).await;
+        let wait = self.waiting.wait(&session, contract, &late, done);
+        let waited = if self.waiting.no_wait {
+            wait.await
+        } else {
+            heard.during(&session, &self.device, vec![contract], wait).await
+        };
         waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
     }
