@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What nodes tell the owner of contracts that are waited for: events, which are gone with a contract that closes.
 
-use crate::{contract::Rejected, device::DeviceFile, peer, session::Session};
+use crate::{contract::Rejected, device::DeviceFile, many::answers, peer, session::Session};
 use anyhow::Result;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::{
-    GridClient,
+    GridAt, GridClient,
     causes::shortened,
     deployment::Deployment,
     peer::{
@@ -18,7 +18,7 @@ use tfgrid_client::{
         frame::Frame,
         protocol::{Ask, Event, Message, Status},
     },
-    primitives::{ContractId, NodeId},
+    primitives::{ContractId, NodeId, TwinId},
 };
 use tokio::{task::JoinSet, time::sleep};
 
@@ -38,28 +38,38 @@ pub struct Heard(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
+    /// Whether nodes answer this device.
+    is_asking: bool,
     lines: BTreeMap<ContractId, VecDeque<String>>,
     /// Connections to nodes that tell.
     peers: Vec<Arc<NodePeer>>,
 }
 
 impl Heard {
-    /// Listens to the nodes of these contracts, as far as this device may ask them, until `wait` ends.
+    /// Listens to the nodes of these contracts of a twin, as far as this device may ask them, until `wait` ends.
     pub async fn during<T>(
         &self,
         session: &Session,
         device: &DeviceFile,
+        twin: TwinId,
         contracts: Vec<ContractId>,
         wait: impl Future<Output = T>,
     ) -> T {
         let mut listening = JoinSet::new();
         if let Ok(device) = device.read() {
-            listening.spawn(listen(session.grid.clone(), device, contracts, self.clone()));
+            listening.spawn(listen(session.grid.clone(), device, twin, contracts, self.clone()));
         }
         let waited = wait.await;
         listening.shutdown().await;
         self.goodbye().await;
         waited
+    }
+
+    /// Whether nodes answer this device for contracts of this twin.
+    pub async fn may_ask(&self, at: &GridAt, twin: TwinId, device: &Device) -> Result<bool> {
+        let is_mine = at.twin(twin).await?.is_some_and(|twin| twin.peer_keys.0.contains(&device.public()));
+        self.lock().is_asking |= is_mine;
+        Ok(is_mine)
     }
 
     /// Listens on this connection until [`Self::goodbye`].
@@ -114,27 +124,41 @@ impl Heard {
         deployment: Option<&Deployment>,
         error: anyhow::Error,
     ) -> anyhow::Error {
-        let lines = self.lock().lines.get(&contract).into_iter().flatten().cloned().collect();
+        let heard = self.lock();
+        let lines = heard.lines.get(&contract).into_iter().flatten().cloned().collect();
         match error.downcast::<Rejected>() {
-            Ok(rejected) => rejected.explained(deployment, lines).into(),
+            Ok(rejected) => rejected.explained(deployment, heard.is_asking.then_some(lines)).into(),
             Err(error) => error,
         }
     }
 }
 
 /// One connection to each node: it allows a device few.
-async fn listen(grid: GridClient, device: Device, contracts: Vec<ContractId>, heard: Heard) {
+async fn listen(grid: GridClient, device: Device, twin: TwinId, contracts: Vec<ContractId>, heard: Heard) {
     let Ok(at) = grid.finalized().await else { return };
-    let mut nodes: BTreeMap<NodeId, (NodeAddress, Vec<ContractId>)> = BTreeMap::new();
-    for contract in contracts.into_iter().take(MAX_CONTRACTS) {
-        // Of what this device may not ask, the chain alone tells.
-        if let Ok((node, address)) = peer::address(&at, contract, &device).await {
-            nodes.entry(node).or_insert_with(|| (address, Vec::new())).1.push(contract);
-        }
+    // Of what this device may not ask, the chain alone tells.
+    if !heard.may_ask(&at, twin, &device).await.unwrap_or_default() {
+        return;
+    }
+    // What can't be read of one contract keeps no other from being listened to.
+    let node_of = |contract, at: GridAt| async move {
+        anyhow::Ok(at.node_of_contract(contract).await.ok().flatten().map(|node| (node, contract)))
+    };
+    let listened = contracts.into_iter().take(MAX_CONTRACTS);
+    let asked: Vec<_> = listened.map(|contract| node_of(contract, at.clone())).collect();
+    let Ok(found) = answers(asked).await else { return };
+    let mut nodes: BTreeMap<NodeId, Vec<ContractId>> = BTreeMap::new();
+    for (node, contract) in found.into_iter().flatten() {
+        nodes.entry(node).or_default().push(contract);
     }
     let mut listening = JoinSet::new();
-    for (node, (address, contracts)) in nodes {
-        listening.spawn(listen_to(device.clone(), node, address, contracts, heard.clone()));
+    for (node, contracts) in nodes {
+        let (at, device, heard) = (at.clone(), device.clone(), heard.clone());
+        listening.spawn(async move {
+            if let Ok(Some(address)) = at.peer(node).await {
+                listen_to(device, node, address, contracts, heard).await;
+            }
+        });
     }
     while listening.join_next().await.is_some() {}
 }
@@ -225,6 +249,13 @@ mod tests {
         Event { at_ms: 1, workload: Some("web".into()), what: what.into() }
     }
 
+    /// That of a device which nodes answer.
+    fn asking() -> Heard {
+        let heard = Heard::default();
+        heard.lock().is_asking = true;
+        heard
+    }
+
     /// What its owner is told of a version that failed with this code at this place.
     fn told(heard: &Heard, code: FailureCode, path: &str, text: &str) -> String {
         let failure = Rejection::new(code, path, text).failure(1);
@@ -236,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_a_node_says_again_is_kept_once() {
-        let heard = Heard::default();
+        let heard = asking();
         for what in ["started", "ended: exit code 1", "last line of output: sesame"].repeat(KEPT) {
             heard.add(7, &event(what));
         }
@@ -255,7 +286,7 @@ mod tests {
 
     #[test]
     fn long_words_of_a_node_are_cut() {
-        let heard = Heard::default();
+        let heard = asking();
         for number in 0..KEPT {
             heard.add(7, &event(&format!("{number}{}", "é".repeat(1 << 20))));
         }
@@ -267,7 +298,7 @@ mod tests {
     async fn a_node_that_floods_is_taken_slowly() {
         let (address, serving) = flooding().await;
         let peer = Arc::new(NodePeer::connect(&Device::generate(), &address).await.unwrap());
-        let heard = Heard::default();
+        let heard = asking();
         let followed = timeout(50 * PACE, heard.clone().follow(peer.clone(), 7)).await;
         assert!(followed.is_err(), "the node goes on");
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
@@ -303,6 +334,12 @@ mod tests {
         let text =
             told(&Heard::default(), FailureCode::WorkloadExited, "/workloads/0", "exit code 1: no key");
         assert!(text.ends_with("exit code 1: no key"), "{text}");
+    }
+
+    #[test]
+    fn a_device_that_heard_nothing_is_not_told_to_be_added() {
+        let text = told(&asking(), FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        assert!(text.contains("weren't heard") && !text.contains("device add"), "{text}");
     }
 
     #[test]

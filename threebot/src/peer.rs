@@ -147,7 +147,7 @@ async fn connect_for(
 }
 
 /// The node of a contract whose owner has this device.
-pub async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
+async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
     let Some(record) = at.contract(contract).await? else {
         return Err(contract::not_open(at, contract).await?);
     };
@@ -179,8 +179,7 @@ pub async fn ready(
     let at = session.grid.finalized().await?;
     let (Ok(device), Some(address)) = (device.read(), at.peer(node).await?) else { return Ok(None) };
     let twin = session.twin(&at).await?;
-    let is_mine = at.twin(twin).await?.is_some_and(|twin| twin.peer_keys.0.contains(&device.public()));
-    if !is_mine {
+    if !heard.may_ask(&at, twin, &device).await? {
         return Ok(None);
     }
     let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;

@@ -706,7 +706,7 @@ pub async fn await_all(
     let heard = Heard::default();
     let contracts = awaited.iter().map(|awaited| awaited.contract).collect();
     let waits = timeout(limit, all_run(session, twin, awaited, &heard));
-    heard.during(session, device, contracts, waits).await.unwrap_or(Ok(Finished::Late))
+    heard.during(session, device, twin, contracts, waits).await.unwrap_or(Ok(Finished::Late))
 }
 
 /// One read of all contracts for each block, however many are awaited.

@@ -102,7 +102,7 @@ impl Update {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first, deployment } =
+        let Change { plan, call, twin, is_first, deployment } =
             self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
@@ -125,7 +125,7 @@ impl Update {
         let waited = if self.waiting.no_wait {
             wait.await
         } else {
-            heard.during(&session, &self.device, vec![contract], wait).await
+            heard.during(&session, &self.device, twin, vec![contract], wait).await
         };
         waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
@@ -162,7 +162,7 @@ impl Update {
         if present.is(&prepared.body, &reservation, public_ips) {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
-            return Ok(Change { plan, call: None, is_first, deployment: reservation.deployment });
+            return Ok(Change { plan, call: None, twin, is_first, deployment: reservation.deployment });
         }
         let has_traffic = at.traffic_left(contract).await? > 0;
         let buy = format!("`threebot traffic {contract} --gb 10`");
@@ -189,7 +189,7 @@ impl Update {
         let returned = pending.and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
         let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
-        Ok(Change { plan, call: Some(call), is_first, deployment: reservation.deployment })
+        Ok(Change { plan, call: Some(call), twin, is_first, deployment: reservation.deployment })
     }
 }
 
@@ -282,6 +282,8 @@ struct Change<Call> {
     plan: Plan,
     /// `None` where it would change nothing.
     call: Option<Call>,
+    /// The contract's owner.
+    twin: TwinId,
     /// Whether no version runs yet.
     is_first: bool,
     deployment: Deployment,
