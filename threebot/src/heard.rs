@@ -32,6 +32,9 @@ const PACE: Duration = Duration::from_millis(10);
 /// The most contracts whose nodes are listened to.
 const MAX_CONTRACTS: usize = 100;
 
+/// A contract, and the version of it that is waited for; `None` for its first.
+pub type Waited = (ContractId, Option<u32>);
+
 /// What was heard of contracts.
 #[derive(Clone, Default)]
 pub struct Heard(Arc<Mutex<Inner>>);
@@ -40,9 +43,16 @@ pub struct Heard(Arc<Mutex<Inner>>);
 struct Inner {
     /// Whether nodes answer this device.
     is_asking: bool,
-    lines: BTreeMap<ContractId, VecDeque<String>>,
+    words: BTreeMap<ContractId, Words>,
     /// Connections to nodes that tell.
     peers: Vec<Arc<NodePeer>>,
+}
+
+/// What was heard of a contract.
+struct Words {
+    /// Whether what is told now is about the version that is waited for.
+    is_about: bool,
+    lines: VecDeque<String>,
 }
 
 impl Heard {
@@ -52,7 +62,7 @@ impl Heard {
         session: &Session,
         device: &DeviceFile,
         twin: TwinId,
-        contracts: Vec<ContractId>,
+        contracts: Vec<Waited>,
         wait: impl Future<Output = T>,
     ) -> T {
         let mut listening = JoinSet::new();
@@ -91,12 +101,13 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the events of a contract, until it closes.
-    pub async fn follow(self, peer: Arc<NodePeer>, contract: ContractId) {
+    /// Takes in the events of a contract, until it closes. Its node also tells those that it has kept of versions before.
+    pub async fn follow(self, peer: Arc<NodePeer>, waited: Waited) {
+        let (contract, _) = waited;
         let Ok(mut call) = peer.ask(contract, Ask::Events { follow: true }).await else { return };
         let mut count: usize = 0;
         while let Ok(Some(Frame::Message(Message::Event(event)))) = call.next().await {
-            self.add(contract, &event);
+            self.add(waited, &event);
             count = count.saturating_add(1);
             if count > AT_ONCE {
                 sleep(PACE).await;
@@ -105,11 +116,16 @@ impl Heard {
     }
 
     /// What is told again and again is kept once.
-    fn add(&self, contract: ContractId, event: &Event) {
-        let Some(workload) = &event.workload else { return };
-        let line = shortened(&format!("{workload}: {}", event.what), KEPT_BYTES);
+    fn add(&self, (contract, version): Waited, event: &Event) {
         let mut heard = self.lock();
-        let lines = heard.lines.entry(contract).or_default();
+        let new = Words { is_about: version.is_none(), lines: VecDeque::new() };
+        let words = heard.words.entry(contract).or_insert(new);
+        if let Some(taken_up) = event.taken_up() {
+            words.is_about = version.is_none_or(|version| version == taken_up);
+        }
+        let Some(workload) = event.workload.as_ref().filter(|_| words.is_about) else { return };
+        let line = shortened(&format!("{workload}: {}", event.what), KEPT_BYTES);
+        let lines = &mut words.lines;
         lines.retain(|old| *old != line);
         lines.push_back(line);
         if lines.len() > KEPT {
@@ -125,7 +141,8 @@ impl Heard {
         error: anyhow::Error,
     ) -> anyhow::Error {
         let heard = self.lock();
-        let lines = heard.lines.get(&contract).into_iter().flatten().cloned().collect();
+        let words = heard.words.get(&contract);
+        let lines = words.into_iter().flat_map(|words| &words.lines).cloned().collect();
         match error.downcast::<Rejected>() {
             Ok(rejected) => rejected.explained(deployment, heard.is_asking.then_some(lines)).into(),
             Err(error) => error,
@@ -134,22 +151,22 @@ impl Heard {
 }
 
 /// One connection to each node: it allows a device few.
-async fn listen(grid: GridClient, device: Device, twin: TwinId, contracts: Vec<ContractId>, heard: Heard) {
+async fn listen(grid: GridClient, device: Device, twin: TwinId, contracts: Vec<Waited>, heard: Heard) {
     let Ok(at) = grid.finalized().await else { return };
     // Of what this device may not ask, the chain alone tells.
     if !heard.may_ask(&at, twin, &device).await.unwrap_or_default() {
         return;
     }
     // What can't be read of one contract keeps no other from being listened to.
-    let node_of = |contract, at: GridAt| async move {
-        anyhow::Ok(at.node_of_contract(contract).await.ok().flatten().map(|node| (node, contract)))
+    let node_of = |waited: Waited, at: GridAt| async move {
+        anyhow::Ok(at.node_of_contract(waited.0).await.ok().flatten().map(|node| (node, waited)))
     };
     let listened = contracts.into_iter().take(MAX_CONTRACTS);
-    let asked: Vec<_> = listened.map(|contract| node_of(contract, at.clone())).collect();
+    let asked: Vec<_> = listened.map(|waited| node_of(waited, at.clone())).collect();
     let Ok(found) = answers(asked).await else { return };
-    let mut nodes: BTreeMap<NodeId, Vec<ContractId>> = BTreeMap::new();
-    for (node, contract) in found.into_iter().flatten() {
-        nodes.entry(node).or_default().push(contract);
+    let mut nodes: BTreeMap<NodeId, Vec<Waited>> = BTreeMap::new();
+    for (node, waited) in found.into_iter().flatten() {
+        nodes.entry(node).or_default().push(waited);
     }
     let mut listening = JoinSet::new();
     for (node, contracts) in nodes {
@@ -163,20 +180,14 @@ async fn listen(grid: GridClient, device: Device, twin: TwinId, contracts: Vec<C
     while listening.join_next().await.is_some() {}
 }
 
-async fn listen_to(
-    device: Device,
-    node: NodeId,
-    address: NodeAddress,
-    contracts: Vec<ContractId>,
-    heard: Heard,
-) {
-    let Some(first) = contracts.first().copied() else { return };
+async fn listen_to(device: Device, node: NodeId, address: NodeAddress, contracts: Vec<Waited>, heard: Heard) {
+    let Some((first, _)) = contracts.first().copied() else { return };
     let connected: Result<(NodePeer, Status)> =
         peer::connect(&device, node, &address, None, move |peer| Box::pin(peer.status(first))).await;
     let Ok((peer, _)) = connected else { return };
     let (peer, mut following) = (heard.keep(peer), JoinSet::new());
-    for contract in contracts {
-        following.spawn(heard.clone().follow(peer.clone(), contract));
+    for waited in contracts {
+        following.spawn(heard.clone().follow(peer.clone(), waited));
     }
     while following.join_next().await.is_some() {}
 }
@@ -269,26 +280,48 @@ mod tests {
     fn what_a_node_says_again_is_kept_once() {
         let heard = asking();
         for what in ["started", "ended: exit code 1", "last line of output: sesame"].repeat(KEPT) {
-            heard.add(7, &event(what));
+            heard.add((7, None), &event(what));
         }
-        heard.add(7, &Event { workload: None, ..event("version 1 is to run") });
-        heard.add(8, &event("of another"));
+        heard.add((7, None), &Event { workload: None, ..event("version 1 is to run") });
+        heard.add((8, None), &event("of another"));
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", &format!("3 times: {WITHHELD}"));
         let said = "its node has told you alone:\n  web: started\n  web: ended: exit code 1\n  \
                     web: last line of output: sesame";
         assert!(text.ends_with(said), "{text}");
         for number in 0..2 * KEPT {
-            heard.add(7, &event(&number.to_string()));
+            heard.add((7, None), &event(&number.to_string()));
         }
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
         assert_eq!(text.lines().count(), KEPT + 2, "{text}");
     }
 
     #[test]
+    fn words_of_another_version_are_left_out() {
+        let heard = asking();
+        let tell = |what: &str| heard.add((7, Some(2)), &event(what));
+        let take_up = |version| {
+            let what = Event::taking_up(version);
+            heard.add((7, Some(2)), &Event { workload: None, ..event(&what) });
+        };
+        tell("ended: before all that was kept");
+        take_up(1);
+        tell("ended: exit code 1");
+        take_up(2);
+        tell("version 1 is to run");
+        tell("ended: exit code 2");
+        // The node goes back.
+        take_up(1);
+        tell("started");
+        let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
+        let said = "told you alone:\n  web: version 1 is to run\n  web: ended: exit code 2";
+        assert!(text.ends_with(said), "{text}");
+    }
+
+    #[test]
     fn long_words_of_a_node_are_cut() {
         let heard = asking();
         for number in 0..KEPT {
-            heard.add(7, &event(&format!("{number}{}", "é".repeat(1 << 20))));
+            heard.add((7, None), &event(&format!("{number}{}", "é".repeat(1 << 20))));
         }
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
         assert!(text.len() < (KEPT + 1) * 520, "{} bytes", text.len());
@@ -299,7 +332,7 @@ mod tests {
         let (address, serving) = flooding().await;
         let peer = Arc::new(NodePeer::connect(&Device::generate(), &address).await.unwrap());
         let heard = asking();
-        let followed = timeout(50 * PACE, heard.clone().follow(peer.clone(), 7)).await;
+        let followed = timeout(50 * PACE, heard.clone().follow(peer.clone(), (7, None))).await;
         assert!(followed.is_err(), "the node goes on");
         let text = told(&heard, FailureCode::WorkloadExited, "/workloads/0", WITHHELD);
         let last: usize = text.rsplit_once("web: ").unwrap().1.parse().unwrap();
@@ -312,9 +345,9 @@ mod tests {
     async fn a_node_is_told_goodbye_when_the_wait_ends() {
         let (address, serving) = flooding().await;
         let (heard, mut listening) = (Heard::default(), JoinSet::new());
-        listening.spawn(listen_to(Device::generate(), 3, address, vec![7], heard.clone()));
+        listening.spawn(listen_to(Device::generate(), 3, address, vec![(7, None)], heard.clone()));
         let is_heard = async {
-            while heard.lock().lines.is_empty() {
+            while heard.lock().words.is_empty() {
                 sleep(PACE).await;
             }
         };

@@ -185,7 +185,7 @@ pub async fn ready(
     let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;
     // A task of its own: however much the node says, the wait for it ends in time.
     let (peer, mut following) = (heard.keep(peer), JoinSet::new());
-    following.spawn(heard.clone().follow(peer.clone(), contract));
+    following.spawn(heard.clone().follow(peer.clone(), (contract, None)));
     Ok(Some(until_ready(&peer, contract, status, session.json).await?))
 }
 

@@ -704,7 +704,7 @@ pub async fn await_all(
     limit: Duration,
 ) -> Result<Finished> {
     let heard = Heard::default();
-    let contracts = awaited.iter().map(|awaited| awaited.contract).collect();
+    let contracts = awaited.iter().map(|awaited| (awaited.contract, awaited.version)).collect();
     let waits = timeout(limit, all_run(session, twin, awaited, &heard));
     heard.during(session, device, twin, contracts, waits).await.unwrap_or(Ok(Finished::Late))
 }

@@ -125,7 +125,7 @@ impl Update {
         let waited = if self.waiting.no_wait {
             wait.await
         } else {
-            heard.during(&session, &self.device, twin, vec![contract], wait).await
+            heard.during(&session, &self.device, twin, vec![(contract, Some(version))], wait).await
         };
         waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
