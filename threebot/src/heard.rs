@@ -101,7 +101,7 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the events of a contract, until it closes. Its node also tells those that it has kept of versions before.
+    /// Takes in the events of a contract, until it closes. Its node first tells those that it has kept.
     pub async fn follow(self, peer: Arc<NodePeer>, waited: Waited) {
         let (contract, _) = waited;
         let Ok(mut call) = peer.ask(contract, Ask::Events { follow: true }).await else { return };

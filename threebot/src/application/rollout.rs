@@ -235,7 +235,7 @@ impl Rollout {
         let with_ips = application.parts.values().any(|part| part.public_ips > 0);
         let has_sites = |state: &State| state.deployment.features().contains(Features::GATEWAYS);
         let market = Market::read(&at, &contracts, with_ips, parts.values().any(has_sites)).await?;
-        ensure_nodes(&application, &market)?;
+        ensure_nodes(&application, &running, &market.offers)?;
         let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         let steps = Steps::new(&parts, &running);
         foreseen::ensure_places(&at, twin, steps.create.len()).await?;
@@ -587,10 +587,11 @@ fn work(
     Ok(work)
 }
 
-/// Fails if a part is for a node that isn't there.
-fn ensure_nodes(application: &Application, market: &Market) -> Result<()> {
-    for (name, part) in &application.parts {
-        if let Some(node) = part.node.filter(|node| offer_of(market, *node).is_none()) {
+/// Fails if a new part is for a node that isn't there. The others stay on theirs.
+fn ensure_nodes(application: &Application, running: &[Running], offers: &[NodeOffer]) -> Result<()> {
+    let is_new = |name: &str| running.iter().all(|running| running.part != name);
+    for (name, part) in application.parts.iter().filter(|(name, _)| is_new(name)) {
+        if let Some(node) = part.node.filter(|node| offers.iter().all(|offer| offer.node != *node)) {
             bail!("part {name:?}: {}", foreseen::unknown_node(node));
         }
     }
@@ -753,7 +754,10 @@ async fn outcome(at: &GridAt, asked: &Awaited, status: Option<ContractStatus>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::application::steps::tests::{running, state};
+    use crate::{
+        application::steps::tests::{running, state},
+        commands::nodes::tests::offer,
+    };
 
     fn line(part: &str, fate: Fate) -> Line {
         let there = running(7, part, state(part, 16 << 20, json!({})));
@@ -781,6 +785,19 @@ mod tests {
         );
         let value = lines[1].value();
         assert_eq!((&value["change"], &value["differences"][0]["new"]), (&json!("update"), &json!(1)));
+    }
+
+    #[test]
+    fn only_a_new_part_needs_the_node_that_is_named() {
+        let part = Part { node: Some(9), ..Part::default() };
+        let parts = [("db".to_owned(), part)].into();
+        let shop = Application { version: 1, name: "shop".into(), spread: None, parts };
+        let offers = [offer(3)];
+        let error = ensure_nodes(&shop, &[], &offers).unwrap_err().to_string();
+        assert!(error.starts_with("part \"db\": no node has the id 9"), "{error}");
+        let there = running(7, "db", state("db", 16 << 20, json!({})));
+        assert!(ensure_nodes(&shop, &[there], &offers).is_ok());
+        assert!(ensure_nodes(&shop, &[], &[offer(9)]).is_ok());
     }
 
     #[test]
