@@ -130,6 +130,8 @@ struct Work {
     line: Line,
     state: State,
     before: Rates,
+    /// What it replaces.
+    active: Option<Deployment>,
 }
 
 /// The same with its price and body.
@@ -139,8 +141,8 @@ struct Change {
     networks: BoundedVec<Network>,
     /// Whether what looks like a secret isn't sealed.
     is_revealing: bool,
-    /// That what it has public is slow.
-    slow: Option<String>,
+    /// What there is to say about what it has public.
+    public: Vec<String>,
 }
 
 /// What a plan comes to.
@@ -154,8 +156,8 @@ struct Draft {
     held: Balance,
     /// Who can read the bodies: of one with sealed secrets, and of each that looks as if it had others.
     readers: Vec<String>,
-    /// Parts of which what is public is slow.
-    slow: Vec<String>,
+    /// What there is to say about what parts have public.
+    public: Vec<String>,
 }
 
 /// An application's file beside what stands on the chain.
@@ -256,7 +258,7 @@ impl Rollout {
             draft.change(&at, change)?;
         }
 
-        let Draft { lines, calls, before, after, new, held, readers, slow } = draft;
+        let Draft { lines, calls, before, after, new, held, readers, public } = draft;
         let whole = format!("application {:?}", application.name);
         foreseen::ensure_cheap(&whole, after.usd.saturating_add(after.extra), options.max_rate)?;
         let batches = batched(calls);
@@ -268,7 +270,7 @@ impl Rollout {
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
-        let plan = notes.into_iter().chain(unpinned).chain(slow).chain(readers).fold(plan, Plan::with_note);
+        let plan = notes.into_iter().chain(unpinned).chain(public).chain(readers).fold(plan, Plan::with_note);
         let deployments = parts.into_iter().map(|(part, state)| (part, state.deployment)).collect();
         Ok(Self { application: application.name, twin, plan, lines, batches, unsettled, deployments })
     }
@@ -413,8 +415,8 @@ impl Draft {
     }
 
     fn change(&mut self, at: &GridAt, change: Change) -> Result<()> {
-        let Change { work: Work { line, state, before }, body, networks, is_revealing, slow } = change;
-        self.slow.extend(slow.map(|note| format!("{}: {note}", line.part)));
+        let Change { work: Work { line, state, before, .. }, body, networks, is_revealing, public } = change;
+        self.public.extend(public.into_iter().map(|note| format!("{}: {note}", line.part)));
         let is_first = self.readers.is_empty() && state.deployment.secrets.is_some();
         if is_revealing || is_first {
             self.readers.push(format!("{}: {}", line.part, body.note));
@@ -578,11 +580,13 @@ fn work(
         let Some(state) = parts.get(&running.part).cloned() else { continue };
         ensure_updatable(running, &state, market)?;
         let line = Line { differences, ..Line::of(running, Fate::Update) };
-        work.push(Work { line, state, before: running.rates });
+        let active = Some(running.state.deployment.clone());
+        work.push(Work { line, state, before: running.rates, active });
     }
     for (part, node) in nodes {
         let Some(state) = parts.get(&part).cloned() else { continue };
-        work.push(Work { line: Line::new(&part, Some(node)), state, before: Rates::ZERO });
+        let line = Line::new(&part, Some(node));
+        work.push(Work { line, state, before: Rates::ZERO, active: None });
     }
     Ok(work)
 }
@@ -618,7 +622,7 @@ fn ensure_updatable(running: &Running, state: &State, market: &Market) -> Result
 
 /// Asks for the price of a change, and makes its body.
 async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Result<Change> {
-    let Work { line, state, before } = work;
+    let Work { line, state, before, active } = work;
     let node = line.node.context("a change has a node")?;
     let rate = at.quote(node, state.resources, state.public_ips).await?;
     let rate = rate.with_context(|| foreseen::no_price(node))?;
@@ -630,7 +634,8 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
         Ok(rejection) => anyhow::Error::new(in_part(rejection)),
         Err(error) => error.context(format!("part {:?}", line.part)),
     };
-    foreseen::ensure_sites(&at, twin, node, &state.deployment).await.map_err(located)?;
+    let sites = foreseen::ensure_sites(&at, twin, node, &state.deployment, active.as_ref()).await;
+    let sites = sites.map_err(located)?;
     let body = state.deployment.to_body().map_err(in_part)?;
     let reservation = Reservation::new(state.deployment.clone(), body, state.resources);
     let sealed = sealing.readable(&at, node, twin, &reservation).await;
@@ -642,9 +647,10 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
     let contract = line.contract.map_or_else(|| "CONTRACT".into(), |contract| contract.to_string());
     let buy = format!("`threebot traffic {contract} --gb 10`");
     let slow = foreseen::slow_note(&state.deployment, has_traffic, &buy);
+    let public = slow.into_iter().chain(sites).collect();
     let line = Line { rate: Some(rate), ..line };
     let (networks, is_revealing) = (reservation.networks, !reservation.secrets.is_empty());
-    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing, slow })
+    Ok(Change { work: Work { line, state, before, active }, body, networks, is_revealing, public })
 }
 
 /// What people should know beside the prices.

@@ -293,7 +293,7 @@ impl Wanted {
         foreseen::ensure_served(&offer, reservation.features, ips)?;
         foreseen::ensure_ips(&at, &offer, ips.into()).await?;
         ensure_ranges(&at, twin, None, &reservation.networks.0).await?;
-        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment, None).await;
         sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;

@@ -146,8 +146,6 @@ impl Update {
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.next.public_ips(present.public_ips, &reservation.deployment);
         present.ensure_served(&at, twin, &offer, &reservation, public_ips).await?;
-        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
-        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
@@ -164,12 +162,16 @@ impl Update {
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, twin, is_first, deployment: reservation.deployment });
         }
+        let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
+        // Of what can't be read, no site is known to be new.
+        let active_sites = if is_readable { active.as_ref() } else { Some(&reservation.deployment) };
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment, active_sites).await;
+        let sites = sites.map_err(|error| source.located_error(error))?;
         let has_traffic = at.traffic_left(contract).await? > 0;
         let buy = format!("`threebot traffic {contract} --gb 10`");
         let slow = foreseen::slow_note(&reservation.deployment, has_traffic, &buy);
-        let mut plan = slow.into_iter().chain(unpinned).fold(plan, Plan::with_note);
+        let mut plan = slow.into_iter().chain(sites).chain(unpinned).fold(plan, Plan::with_note);
         if !is_first {
-            let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
             plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
