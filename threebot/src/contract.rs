@@ -467,20 +467,20 @@ pub struct Rejected {
     pub failure: Failure,
     /// The image that couldn't be fetched, where it is known here.
     pub image: Option<String>,
-    /// What the node has told its owner alone.
-    pub said: Vec<String>,
+    /// What the node has told its owner alone; `None` where this device doesn't ask it.
+    pub said: Option<Vec<String>>,
 }
 
 impl Rejected {
     pub fn new(what: impl Into<String>, failure: Failure) -> Self {
-        Self { what: what.into(), failure, image: None, said: Vec::new() }
+        Self { what: what.into(), failure, image: None, said: None }
     }
 
     /// The same with what its owner knows: the deployment, and what the node has `said`.
-    pub fn explained(self, deployment: Option<&Workloads>, said: Vec<String>) -> Self {
+    pub fn explained(self, deployment: Option<&Workloads>, said: Option<Vec<String>>) -> Self {
         let path = String::from_utf8_lossy(&self.failure.path).into_owned();
         let image = deployment.and_then(|deployment| image_at(deployment, &path));
-        let said = if self.is_withheld() { said } else { Vec::new() };
+        let said = said.filter(|_| self.is_withheld());
         Self { image, said, ..self }
     }
 
@@ -493,16 +493,20 @@ impl Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, failure_text(&self.failure, self.image.as_deref()))?;
-        if !self.said.is_empty() {
-            return write!(f, "\nits node has told you alone:\n  {}", self.said.join("\n  "));
-        }
-        if self.is_withheld() {
-            f.write_str(
+        match &self.said {
+            Some(said) if !said.is_empty() => {
+                write!(f, "\nits node has told you alone:\n  {}", said.join("\n  "))
+            }
+            Some(_) if self.is_withheld() => f.write_str(
+                ". Its last words weren't heard, as where the node isn't reached in time, or too many contracts are \
+                 waited for: `threebot events` tells them while the contract is open",
+            ),
+            None if self.is_withheld() => f.write_str(
                 ". Its last words are told while the contract is open: by `threebot events`, and here where this \
                  device is one of your twin's (`threebot device add`)",
-            )?;
+            ),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 }
 

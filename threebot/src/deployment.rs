@@ -103,19 +103,19 @@ impl Reservation {
         }
     }
 
-    /// Which variables, credentials and addresses for output are secrets of the deployment, and which variables
-    /// aren't, by name.
+    /// Which variables, credentials and addresses for output are secrets of the deployment, and which variables and
+    /// credentials aren't, by name.
     pub fn sealed_and_open(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let (mut sealed, mut open) = (BTreeSet::new(), BTreeSet::new());
         let is_secret = |text: &Text| matches!(text, Text::Secret { .. });
         for machine in machines(&self.deployment) {
-            for (name, text) in &machine.env {
+            let variables = machine.env.iter().map(|(name, text)| (name.clone(), text));
+            let credentials = machine.registry.iter().flat_map(|Registry { user, password }| {
+                [(format!("the registry user for {}", machine.image), user), (password_of(machine), password)]
+            });
+            for (name, text) in variables.chain(credentials) {
                 let names = if is_secret(text) { &mut sealed } else { &mut open };
-                names.insert(name.clone());
-            }
-            let has_secret = |registry: &Registry| is_secret(&registry.user) || is_secret(&registry.password);
-            if machine.registry.as_ref().is_some_and(has_secret) {
-                sealed.insert(format!("the registry credentials for {}", machine.image));
+                names.insert(name);
             }
         }
         let outputs = outputs(&self.deployment).filter(|(_, logs)| is_secret(&logs.output));
@@ -156,13 +156,17 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
     let of_machine = |machine: &Zmachine| {
         let is_plain = |text: &Text| matches!(text, Text::Plain(_));
         let registry = machine.registry.as_ref().filter(|Registry { password, .. }| is_plain(password));
-        let password = registry.map(|_| format!("the registry password for {}", machine.image));
+        let password = registry.map(|_| password_of(machine));
         let variables = machine.env.iter().filter(|(_, text)| is_plain(text)).map(|(name, _)| name);
         variables.filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
     };
     let addresses = outputs(deployment).filter(|(_, logs)| logs.has_token());
     let addresses = addresses.map(|(name, _)| format!("the address of {name}"));
     machines(deployment).flat_map(of_machine).chain(addresses).collect()
+}
+
+fn password_of(machine: &Zmachine) -> String {
+    format!("the registry password for {}", machine.image)
 }
 
 /// Where output goes, by the names of workloads.
@@ -372,8 +376,11 @@ workloads:
                 {{"name":"out","type":"zlogs","data":{output}}}]}}"#
         );
         let (sealed, open) = reservation("a.json", &body, &[]).unwrap().sealed_and_open();
-        let names = ["the address of out", "the registry credentials for docker.io/web:1"];
-        assert_eq!((sealed, open), (names.map(Into::into).into(), BTreeSet::new()));
+        let secret = ["the address of out", "the registry password for docker.io/web:1"];
+        assert_eq!(
+            (sealed, open),
+            (secret.map(Into::into).into(), names("the registry user for docker.io/web:1"))
+        );
     }
 
     #[test]

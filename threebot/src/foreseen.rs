@@ -5,7 +5,7 @@ use crate::{contract::size_text, output::Usage};
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
-    deployment::{Deployment, Rejection},
+    deployment::{Deployment, Rejection, Workload, WorkloadData},
     primitives::{Balance, FailureCode, Features, NodeId, Resources, TwinId, UsdRate, views::NodeOffer},
     units::{format_tft, format_usd},
 };
@@ -152,26 +152,78 @@ pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> 
     Ok(())
 }
 
-/// Fails if the node can't publish a site of the deployment, or its name isn't its owner's.
-pub async fn ensure_sites(at: &GridAt, twin: TwinId, node: NodeId, deployment: &Deployment) -> Result<()> {
+/// Where a site is published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum SiteHost<'a> {
+    /// Below a gateway's domain.
+    Name(&'a str),
+    Domain(&'a str),
+}
+
+impl<'a> SiteHost<'a> {
+    /// `None` of what is no site.
+    fn of(workload: &'a Workload) -> Option<Self> {
+        match &workload.data {
+            WorkloadData::GatewayNameProxy(site) => Some(Self::Name(&site.name)),
+            WorkloadData::GatewayFqdnProxy(site) => Some(Self::Domain(&site.fqdn)),
+            _ => None,
+        }
+    }
+
+    fn is_in(self, deployment: &Deployment) -> bool {
+        deployment.workloads.iter().any(|workload| SiteHost::of(workload) == Some(self))
+    }
+}
+
+/// Fails if the node can't publish a site of the deployment, or its name isn't its owner's. Of one that is in the
+/// `active` version, too, this is what the answer says: the node runs a version without it.
+pub async fn ensure_sites(
+    at: &GridAt,
+    twin: TwinId,
+    node: NodeId,
+    deployment: &Deployment,
+    active: Option<&Deployment>,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
     if !deployment.features().contains(Features::GATEWAYS) {
-        return Ok(());
+        return Ok(notes);
     }
     let place = at.public_place(node).await?;
-    let has_names = deployment.site_names().next().is_some();
-    if let Some(lacks) = not_published(!place.addresses.is_empty(), place.domain.is_some() || !has_names) {
-        bail!(
-            "node {node} publishes no such site: it has {lacks}; `threebot gateway list` lists nodes that do"
-        );
-    }
-    for (path, name) in deployment.site_names().collect::<Vec<_>>() {
-        let holder = match at.contract_of_name(name).await? {
-            Some(contract) => at.contract(contract).await?.map(|record| record.twin),
-            None => None,
+    for (index, workload) in deployment.workloads.iter().enumerate() {
+        let Some(host) = SiteHost::of(workload) else { continue };
+        let has_domain = place.domain.is_some() || matches!(host, SiteHost::Domain(_));
+        let checked = match (not_published(!place.addresses.is_empty(), has_domain), host) {
+            (Some(lacks), _) => Err(anyhow::anyhow!(
+                "node {node} publishes no such site: it has {lacks}; `threebot gateway list` lists nodes that do"
+            )),
+            (None, SiteHost::Name(name)) => {
+                let holder = match at.contract_of_name(name).await? {
+                    Some(contract) => at.contract(contract).await?.map(|record| record.twin),
+                    None => None,
+                };
+                let path = format!("/workloads/{index}/data/name");
+                ensure_name(path, name, holder, twin).map_err(anyhow::Error::new)
+            }
+            (None, SiteHost::Domain(_)) => Ok(()),
         };
-        ensure_name(path, name, holder, twin)?;
+        notes.extend(unpublished(&workload.name, host, active, checked)?);
     }
-    Ok(())
+    Ok(notes)
+}
+
+/// What to say of a site that the node can't publish and that the active version has, too. Fails if it is new.
+fn unpublished(
+    site: &str,
+    host: SiteHost<'_>,
+    active: Option<&Deployment>,
+    checked: Result<()>,
+) -> Result<Option<String>> {
+    match checked {
+        Err(error) if active.is_some_and(|active| host.is_in(active)) => {
+            Ok(Some(format!("the site {site:?} stays, and isn't published: {error}")))
+        }
+        checked => checked.map(|()| None),
+    }
 }
 
 /// What keeps a node from publishing a site.
@@ -361,6 +413,32 @@ mod tests {
         assert_eq!(not_published(false, true), Some("no public address"));
         assert_eq!(not_published(true, false), Some("no domain for names"));
         assert_eq!(not_published(true, true), None);
+    }
+
+    #[test]
+    fn a_site_that_stands_is_no_reason_to_refuse() {
+        let site = |kind: &str, host: &str| {
+            let body = format!(
+                r#"{{"version":1,"workloads":[{{"name":"www","type":"{kind}","data":{{
+                     {host},"backends":["http://185.69.166.20:80"]}}}}]}}"#
+            );
+            Deployment::parse(body.as_bytes()).unwrap()
+        };
+        let name = site("gateway-name-proxy", r#""name":"shop""#);
+        let domain = site("gateway-fqdn-proxy", r#""fqdn":"shop.example.org""#);
+        let checked = |next: &Deployment, active: Option<&Deployment>, is_fine| {
+            let host = SiteHost::of(&next.workloads[0]).unwrap();
+            let checked = if is_fine { Ok(()) } else { Err(anyhow::anyhow!("it is no gateway")) };
+            unpublished("www", host, active, checked).map_err(|error| error.to_string())
+        };
+        let note = "the site \"www\" stays, and isn't published: it is no gateway";
+        for (next, other) in [(&name, &domain), (&domain, &name)] {
+            assert_eq!(checked(next, Some(next), false), Ok(Some(note.into())));
+            assert_eq!(checked(next, Some(next), true), Ok(None));
+            for active in [None, Some(other)] {
+                assert_eq!(checked(next, active, false), Err("it is no gateway".into()));
+            }
+        }
     }
 
     #[test]

@@ -183,6 +183,7 @@ pub fn error_value(error: &anyhow::Error) -> Value {
     };
     if let Some(rejected) = error.downcast_ref::<Rejected>() {
         let Rejected { failure, image, said, .. } = rejected;
+        let said = said.as_deref().unwrap_or_default();
         merge(&mut value, json!({ "failure": failure_value(failure), "image": image, "said": said }));
     }
     if let Some(Error::Unknown { hash, .. }) = error.downcast_ref() {

@@ -16,7 +16,6 @@ use clap::Args;
 use serde_json::json;
 use std::{
     collections::BTreeSet,
-    future::pending,
     io::Read,
     pin::Pin,
     slice, thread,
@@ -25,6 +24,7 @@ use std::{
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::ContractKind,
+    causes::shortened,
     peer::{
         Device, NodeAddress, NodePeer, PeerError,
         protocol::{Ask, FailedCode, MachineStatus, NodeStatus, Status},
@@ -34,6 +34,7 @@ use tfgrid_client::{
 };
 use tokio::{
     sync::mpsc,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -146,7 +147,7 @@ async fn connect_for(
 }
 
 /// The node of a contract whose owner has this device.
-pub async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
+async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
     let Some(record) = at.contract(contract).await? else {
         return Err(contract::not_open(at, contract).await?);
     };
@@ -167,7 +168,7 @@ pub async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Resu
 }
 
 /// How a contract's workloads fare once the node says that all of them work; `None` if this device can't ask it. What
-/// the node tells meanwhile is `heard`.
+/// the node tells meanwhile is `heard`, which says goodbye to it.
 pub async fn ready(
     session: &Session,
     device: &DeviceFile,
@@ -178,21 +179,14 @@ pub async fn ready(
     let at = session.grid.finalized().await?;
     let (Ok(device), Some(address)) = (device.read(), at.peer(node).await?) else { return Ok(None) };
     let twin = session.twin(&at).await?;
-    let is_mine = at.twin(twin).await?.is_some_and(|twin| twin.peer_keys.0.contains(&device.public()));
-    if !is_mine {
+    if !heard.may_ask(&at, twin, &device).await? {
         return Ok(None);
     }
     let Connected { peer, status, .. } = connect_for(contract, &device, node, &address, session.json).await?;
-    let follows = async {
-        heard.follow(&peer, contract).await;
-        pending::<Status>().await
-    };
-    let status = tokio::select! {
-        status = until_ready(&peer, contract, status, session.json) => status?,
-        never = follows => never,
-    };
-    goodbye(peer).await;
-    Ok(Some(status))
+    // A task of its own: however much the node says, the wait for it ends in time.
+    let (peer, mut following) = (heard.keep(peer), JoinSet::new());
+    following.spawn(heard.clone().follow(peer.clone(), (contract, None)));
+    Ok(Some(until_ready(&peer, contract, status, session.json).await?))
 }
 
 async fn until_ready(
@@ -231,7 +225,7 @@ pub async fn connect<T>(
                 match answer {
                     Ok(answer) => return Ok((peer, answer)),
                     Err(error) => {
-                        goodbye(peer).await;
+                        goodbye(&peer).await;
                         error
                     }
                 }
@@ -258,13 +252,19 @@ fn is_early(error: &PeerError) -> bool {
     }
 }
 
+/// Bytes that are shown of what a node says of a try.
+const TOLD_BYTES: u32 = 512;
+/// The most that a node is heard about tries that failed.
+const MAX_TOLD: usize = 100;
+
 /// What was told of tries that failed.
 #[derive(Default)]
 struct Told(BTreeSet<String>);
 
 impl Told {
     fn tell(&mut self, status: &Status, json: bool) {
-        if let Some(trouble) = status.trouble.as_ref().filter(|trouble| self.is_new(trouble)) {
+        let trouble = status.trouble.as_ref().map(|trouble| shortened(trouble, TOLD_BYTES));
+        if let Some(trouble) = trouble.filter(|trouble| self.is_new(trouble)) {
             note(&format!("last try: {trouble}"), json);
         }
     }
@@ -273,7 +273,7 @@ impl Told {
     fn is_new(&mut self, trouble: &str) -> bool {
         let words = trouble.replace(|c: char| c.is_ascii_digit(), "");
         // The last try's rejection says how many there were.
-        self.0.insert(words.replace(":  times: ", ": "))
+        self.0.len() < MAX_TOLD && self.0.insert(words.replace(":  times: ", ": "))
     }
 }
 
@@ -391,13 +391,13 @@ impl Connected {
 
     /// What the call returns, after the node has been told goodbye.
     pub async fn done<T>(self, result: Result<T, PeerError>) -> Result<T> {
-        goodbye(self.peer).await;
+        goodbye(&self.peer).await;
         Ok(result?)
     }
 }
 
 /// Closes the connection, without a wait for whatever the endpoint still has to do.
-pub async fn goodbye(peer: NodePeer) {
+pub async fn goodbye(peer: &NodePeer) {
     drop(timeout(GOODBYE, peer.close()).await);
 }
 
@@ -431,6 +431,13 @@ mod tests {
         ] {
             assert_eq!(told.is_new(trouble), is_new, "{trouble}");
         }
+    }
+
+    #[test]
+    fn a_node_that_says_ever_new_things_is_silenced() {
+        let mut told = Told::default();
+        let is_new = |number: usize| told.is_new(&"x".repeat(number));
+        assert_eq!((0..3 * MAX_TOLD).map(is_new).filter(|is_new| *is_new).count(), MAX_TOLD);
     }
 
     #[test]

@@ -153,14 +153,15 @@ fn not_opened(contract: ContractId, key: Option<&SealKey>, own: Option<&PublicKe
     )
 }
 
-/// Says that a body is public, with which variables, and which of them look as if they shouldn't be.
-fn public_note(variables: &BTreeSet<String>, secrets: &[String]) -> String {
+/// Says that a body is public, with what is `open` in it, and what of this looks as if it shouldn't be.
+fn public_note(open: &BTreeSet<String>, secrets: &[String]) -> String {
     let public = "anyone can read the deployment on the chain";
-    match variables.len() {
-        _ if !secrets.is_empty() => format!("WARNING: {public}, {} included", secrets.join(", ")),
-        0 => public.into(),
-        1 => format!("{public}, its variable {} included", listed(variables)),
-        _ => format!("{public}, its variables {} included", listed(variables)),
+    let others: BTreeSet<String> = open.iter().filter(|name| !secrets.contains(name)).cloned().collect();
+    match (secrets.is_empty(), listed(&others).as_str()) {
+        (true, "") => public.into(),
+        (true, others) => format!("{public}, {others} included"),
+        (false, "") => format!("WARNING: {public}, {} included", secrets.join(", ")),
+        (false, others) => format!("WARNING: {public}, {} included, and {others}", secrets.join(", ")),
     }
 }
 
@@ -235,10 +236,10 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         let public = "anyone can read the deployment on the chain";
         assert_eq!(public_note(&names(&[]), &[]), public);
-        assert_eq!(public_note(&names(&["A"]), &[]), format!("{public}, its variable A included"));
-        assert_eq!(public_note(&names(&["B", "A"]), &[]), format!("{public}, its variables A, B included"));
-        let warning = public_note(&names(&["A", "TOKEN"]), &["TOKEN".into()]);
-        assert_eq!(warning, format!("WARNING: {public}, TOKEN included"));
+        assert_eq!(public_note(&names(&["B", "A"]), &[]), format!("{public}, A, B included"));
+        let warning = |open: &[&str]| public_note(&names(open), &["TOKEN".into()]);
+        assert_eq!(warning(&["TOKEN"]), format!("WARNING: {public}, TOKEN included"));
+        assert_eq!(warning(&["TOKEN", "A"]), format!("WARNING: {public}, TOKEN included, and A"));
         let mut keys = SealKeys { twin: 7, node: [1; 32], owner: None, bots: Vec::new() };
         let alone = readers_note(7, &keys, 0);
         assert!(alone.starts_with("can be read by node 7 only. Keep the file"), "{alone}");

@@ -90,7 +90,10 @@ pub enum PeerError {
         source: Box<ConnectError>,
     },
     /// The node can't be reached in time.
-    #[error("the node can't be reached at {at} within {CONNECT_WITHIN:?}: is it online, and does UDP pass?")]
+    #[error(
+        "the node can't be reached at {at} within {CONNECT_WITHIN:?}: is it online, does UDP pass, or has it too many \
+         callers?"
+    )]
     NotReached {
         /// Addresses that were tried.
         at: String,
@@ -296,7 +299,7 @@ impl NodePeer {
     }
 
     /// Says goodbye, so that the node needs no timeout.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.connection.close(0u32.into(), b"");
         // What is said has left by then. A path that wasn't used, as that over a relay, would be waited for longer.
         let _ = timeout(CLOSE_WITHIN, self.endpoint.close()).await;

@@ -505,6 +505,19 @@ pub struct Event {
     pub what: String,
 }
 
+impl Event {
+    /// What is told when the node takes up a version.
+    pub fn taking_up(version: u32) -> String {
+        format!("version {version} is to run")
+    }
+
+    /// The version that the node takes up with this event.
+    pub fn taken_up(&self) -> Option<u32> {
+        let version = self.what.strip_prefix("version ")?.strip_suffix(" is to run")?;
+        version.parse().ok().filter(|_| self.workload.is_none())
+    }
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, iter, mem};
+use std::{collections::BTreeMap, iter, mem, time::Duration};
 use subxt::transactions::StaticPayload;
 use tfgrid_client::{
     GridAt,
@@ -50,6 +50,7 @@ use tfgrid_client::{
     sealing::SealKey,
     units::format_usd,
 };
+use tokio::time::timeout;
 
 /// The most calls in one batch: what a block has room for.
 pub const CALLS_AT_ONCE: usize = 100;
@@ -97,6 +98,8 @@ pub enum Finished {
     AllRun,
     /// A part doesn't come to run.
     Failed(anyhow::Error),
+    /// The time is over.
+    Late,
 }
 
 /// What is done for a part.
@@ -127,6 +130,8 @@ struct Work {
     line: Line,
     state: State,
     before: Rates,
+    /// What it replaces.
+    active: Option<Deployment>,
 }
 
 /// The same with its price and body.
@@ -136,8 +141,8 @@ struct Change {
     networks: BoundedVec<Network>,
     /// Whether what looks like a secret isn't sealed.
     is_revealing: bool,
-    /// That what it has public is slow.
-    slow: Option<String>,
+    /// What there is to say about what it has public.
+    public: Vec<String>,
 }
 
 /// What a plan comes to.
@@ -151,8 +156,8 @@ struct Draft {
     held: Balance,
     /// Who can read the bodies: of one with sealed secrets, and of each that looks as if it had others.
     readers: Vec<String>,
-    /// Parts of which what is public is slow.
-    slow: Vec<String>,
+    /// What there is to say about what parts have public.
+    public: Vec<String>,
 }
 
 /// An application's file beside what stands on the chain.
@@ -232,7 +237,7 @@ impl Rollout {
         let with_ips = application.parts.values().any(|part| part.public_ips > 0);
         let has_sites = |state: &State| state.deployment.features().contains(Features::GATEWAYS);
         let market = Market::read(&at, &contracts, with_ips, parts.values().any(has_sites)).await?;
-        ensure_nodes(&application, &market)?;
+        ensure_nodes(&application, &running, &market.offers)?;
         let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         let steps = Steps::new(&parts, &running);
         foreseen::ensure_places(&at, twin, steps.create.len()).await?;
@@ -253,7 +258,7 @@ impl Rollout {
             draft.change(&at, change)?;
         }
 
-        let Draft { lines, calls, before, after, new, held, readers, slow } = draft;
+        let Draft { lines, calls, before, after, new, held, readers, public } = draft;
         let whole = format!("application {:?}", application.name);
         foreseen::ensure_cheap(&whole, after.usd.saturating_add(after.extra), options.max_rate)?;
         let batches = batched(calls);
@@ -265,7 +270,7 @@ impl Rollout {
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
-        let plan = notes.into_iter().chain(unpinned).chain(slow).chain(readers).fold(plan, Plan::with_note);
+        let plan = notes.into_iter().chain(unpinned).chain(public).chain(readers).fold(plan, Plan::with_note);
         let deployments = parts.into_iter().map(|(part, state)| (part, state.deployment)).collect();
         Ok(Self { application: application.name, twin, plan, lines, batches, unsettled, deployments })
     }
@@ -311,14 +316,15 @@ impl Rollout {
         Ok(awaited)
     }
 
-    /// Waits until all of these run, each of which goes as soon as it does.
+    /// Waits so long until all of these run, each of which goes as soon as it does.
     pub async fn wait(
         &self,
         session: &Session,
         device: &DeviceFile,
         awaited: &mut Vec<Awaited>,
+        limit: Duration,
     ) -> Result<Finished> {
-        await_all(session, device, self.twin, awaited).await
+        await_all(session, device, self.twin, awaited, limit).await
     }
 
     /// Cancels the contracts that this run has created; answers with their ids.
@@ -409,8 +415,8 @@ impl Draft {
     }
 
     fn change(&mut self, at: &GridAt, change: Change) -> Result<()> {
-        let Change { work: Work { line, state, before }, body, networks, is_revealing, slow } = change;
-        self.slow.extend(slow.map(|note| format!("{}: {note}", line.part)));
+        let Change { work: Work { line, state, before, .. }, body, networks, is_revealing, public } = change;
+        self.public.extend(public.into_iter().map(|note| format!("{}: {note}", line.part)));
         let is_first = self.readers.is_empty() && state.deployment.secrets.is_some();
         if is_revealing || is_first {
             self.readers.push(format!("{}: {}", line.part, body.note));
@@ -574,19 +580,22 @@ fn work(
         let Some(state) = parts.get(&running.part).cloned() else { continue };
         ensure_updatable(running, &state, market)?;
         let line = Line { differences, ..Line::of(running, Fate::Update) };
-        work.push(Work { line, state, before: running.rates });
+        let active = Some(running.state.deployment.clone());
+        work.push(Work { line, state, before: running.rates, active });
     }
     for (part, node) in nodes {
         let Some(state) = parts.get(&part).cloned() else { continue };
-        work.push(Work { line: Line::new(&part, Some(node)), state, before: Rates::ZERO });
+        let line = Line::new(&part, Some(node));
+        work.push(Work { line, state, before: Rates::ZERO, active: None });
     }
     Ok(work)
 }
 
-/// Fails if a part is for a node that isn't there.
-fn ensure_nodes(application: &Application, market: &Market) -> Result<()> {
-    for (name, part) in &application.parts {
-        if let Some(node) = part.node.filter(|node| offer_of(market, *node).is_none()) {
+/// Fails if a new part is for a node that isn't there. The others stay on theirs.
+fn ensure_nodes(application: &Application, running: &[Running], offers: &[NodeOffer]) -> Result<()> {
+    let is_new = |name: &str| running.iter().all(|running| running.part != name);
+    for (name, part) in application.parts.iter().filter(|(name, _)| is_new(name)) {
+        if let Some(node) = part.node.filter(|node| offers.iter().all(|offer| offer.node != *node)) {
             bail!("part {name:?}: {}", foreseen::unknown_node(node));
         }
     }
@@ -613,7 +622,7 @@ fn ensure_updatable(running: &Running, state: &State, market: &Market) -> Result
 
 /// Asks for the price of a change, and makes its body.
 async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Result<Change> {
-    let Work { line, state, before } = work;
+    let Work { line, state, before, active } = work;
     let node = line.node.context("a change has a node")?;
     let rate = at.quote(node, state.resources, state.public_ips).await?;
     let rate = rate.with_context(|| foreseen::no_price(node))?;
@@ -625,7 +634,8 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
         Ok(rejection) => anyhow::Error::new(in_part(rejection)),
         Err(error) => error.context(format!("part {:?}", line.part)),
     };
-    foreseen::ensure_sites(&at, twin, node, &state.deployment).await.map_err(located)?;
+    let sites = foreseen::ensure_sites(&at, twin, node, &state.deployment, active.as_ref()).await;
+    let sites = sites.map_err(located)?;
     let body = state.deployment.to_body().map_err(in_part)?;
     let reservation = Reservation::new(state.deployment.clone(), body, state.resources);
     let sealed = sealing.readable(&at, node, twin, &reservation).await;
@@ -637,9 +647,10 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
     let contract = line.contract.map_or_else(|| "CONTRACT".into(), |contract| contract.to_string());
     let buy = format!("`threebot traffic {contract} --gb 10`");
     let slow = foreseen::slow_note(&state.deployment, has_traffic, &buy);
+    let public = slow.into_iter().chain(sites).collect();
     let line = Line { rate: Some(rate), ..line };
     let (networks, is_revealing) = (reservation.networks, !reservation.secrets.is_empty());
-    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing, slow })
+    Ok(Change { work: Work { line, state, before, active }, body, networks, is_revealing, public })
 }
 
 /// What people should know beside the prices.
@@ -690,17 +701,29 @@ fn sum(one: Rates, other: Rates) -> Rates {
     Rates { usd, extra }
 }
 
-/// Waits until all of these run; each goes from the list as soon as it does. One read of all contracts for each block,
-/// however many are awaited. What their nodes tell this device meanwhile goes into the error.
+/// Waits so long until all of these run; each goes from the list as soon as it does. What their nodes tell this device
+/// meanwhile goes into the error.
 pub async fn await_all(
     session: &Session,
     device: &DeviceFile,
     twin: TwinId,
     awaited: &mut Vec<Awaited>,
+    limit: Duration,
+) -> Result<Finished> {
+    let heard = Heard::default();
+    let contracts = awaited.iter().map(|awaited| (awaited.contract, awaited.version)).collect();
+    let waits = timeout(limit, all_run(session, twin, awaited, &heard));
+    heard.during(session, device, twin, contracts, waits).await.unwrap_or(Ok(Finished::Late))
+}
+
+/// One read of all contracts for each block, however many are awaited.
+async fn all_run(
+    session: &Session,
+    twin: TwinId,
+    awaited: &mut Vec<Awaited>,
+    heard: &Heard,
 ) -> Result<Finished> {
     let (count, mut done) = (awaited.len(), 0);
-    let heard = Heard::default();
-    let _listening = heard.listen(session, device, awaited.iter().map(|awaited| awaited.contract).collect());
     let mut heads = session.grid.follow().await?;
     while !awaited.is_empty() {
         let at = heads.next().await.context("the connection to the chain ended; the parts stay open")??;
@@ -737,7 +760,10 @@ async fn outcome(at: &GridAt, asked: &Awaited, status: Option<ContractStatus>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::application::steps::tests::{running, state};
+    use crate::{
+        application::steps::tests::{running, state},
+        commands::nodes::tests::offer,
+    };
 
     fn line(part: &str, fate: Fate) -> Line {
         let there = running(7, part, state(part, 16 << 20, json!({})));
@@ -765,6 +791,19 @@ mod tests {
         );
         let value = lines[1].value();
         assert_eq!((&value["change"], &value["differences"][0]["new"]), (&json!("update"), &json!(1)));
+    }
+
+    #[test]
+    fn only_a_new_part_needs_the_node_that_is_named() {
+        let part = Part { node: Some(9), ..Part::default() };
+        let parts = [("db".to_owned(), part)].into();
+        let shop = Application { version: 1, name: "shop".into(), spread: None, parts };
+        let offers = [offer(3)];
+        let error = ensure_nodes(&shop, &[], &offers).unwrap_err().to_string();
+        assert!(error.starts_with("part \"db\": no node has the id 9"), "{error}");
+        let there = running(7, "db", state("db", 16 << 20, json!({})));
+        assert!(ensure_nodes(&shop, &[there], &offers).is_ok());
+        assert!(ensure_nodes(&shop, &[], &[offer(9)]).is_ok());
     }
 
     #[test]

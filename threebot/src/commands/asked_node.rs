@@ -41,7 +41,7 @@ pub struct Status {
 impl Status {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let (peer, status) = self.node.connect(global).await?;
-        goodbye(peer).await;
+        goodbye(&peer).await;
         Ok(Answer::new(text(&status), json!(status)))
     }
 }
@@ -91,7 +91,7 @@ impl Logs {
         let (peer, _) = self.node.connect(global).await?;
         let wanted = NodeLogs { follow: self.follow, tail: self.tail, since: self.since.map(seconds_ago) };
         let printed = print(&peer, wanted, global.json).await;
-        goodbye(peer).await;
+        goodbye(&peer).await;
         printed?;
         Ok(Answer::printed(ExitCode::SUCCESS))
     }

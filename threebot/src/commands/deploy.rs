@@ -293,7 +293,7 @@ impl Wanted {
         foreseen::ensure_served(&offer, reservation.features, ips)?;
         foreseen::ensure_ips(&at, &offer, ips.into()).await?;
         ensure_ranges(&at, twin, None, &reservation.networks.0).await?;
-        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment, None).await;
         sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
@@ -370,6 +370,7 @@ impl Deploy {
             Ok(())
         };
         let waited = waiting.wait(&session, contract, &late, runs).await;
+        heard.goodbye().await;
         waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
@@ -435,15 +436,13 @@ impl Execution {
         let deposit = if rollout.is_done() { None } else { self.consent.ask_for(session, &rollout.plan)? };
         let mut awaited = rollout.submit(session, deposit).await?;
         if !self.waiting.no_wait {
-            let waits = rollout.wait(session, &self.device, &mut awaited);
-            match tokio::time::timeout(self.waiting.timeout, waits).await {
-                Ok(Ok(Finished::AllRun)) => {}
-                Ok(Ok(Finished::Failed(error))) => {
+            match rollout.wait(session, &self.device, &mut awaited, self.waiting.timeout).await? {
+                Finished::AllRun => {}
+                Finished::Failed(error) => {
                     let undone = if self.keep { Vec::new() } else { rollout.undo(session).await? };
                     return Err(error.context(undone_text(&name, &undone)));
                 }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => bail!("{}", late(&name, &awaited, self.waiting.timeout)),
+                Finished::Late => bail!("{}", late(&name, &awaited, self.waiting.timeout)),
             }
         }
         let mut answer = rollout.answer(session).await?;

@@ -102,7 +102,7 @@ impl Update {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first, deployment } =
+        let Change { plan, call, twin, is_first, deployment } =
             self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
@@ -112,7 +112,6 @@ impl Update {
         let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
         let heard = Heard::default();
-        let _listening = heard.listen(&session, &self.device, vec![contract]);
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
@@ -122,7 +121,12 @@ impl Update {
             }
             updated(&session, contract, version).await
         };
-        let waited = self.waiting.wait(&session, contract, &late, done).await;
+        let wait = self.waiting.wait(&session, contract, &late, done);
+        let waited = if self.waiting.no_wait {
+            wait.await
+        } else {
+            heard.during(&session, &self.device, twin, vec![(contract, Some(version))], wait).await
+        };
         waited.map_err(|error| heard.explain(contract, Some(&deployment), error))?;
         planned(&session, contract, &plan, started).await
     }
@@ -142,8 +146,6 @@ impl Update {
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.next.public_ips(present.public_ips, &reservation.deployment);
         present.ensure_served(&at, twin, &offer, &reservation, public_ips).await?;
-        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment).await;
-        sites.map_err(|error| source.located_error(error))?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
@@ -158,14 +160,18 @@ impl Update {
         if present.is(&prepared.body, &reservation, public_ips) {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
-            return Ok(Change { plan, call: None, is_first, deployment: reservation.deployment });
+            return Ok(Change { plan, call: None, twin, is_first, deployment: reservation.deployment });
         }
+        let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
+        // Of what can't be read, no site is known to be new.
+        let active_sites = if is_readable { active.as_ref() } else { Some(&reservation.deployment) };
+        let sites = foreseen::ensure_sites(&at, twin, node, &reservation.deployment, active_sites).await;
+        let sites = sites.map_err(|error| source.located_error(error))?;
         let has_traffic = at.traffic_left(contract).await? > 0;
         let buy = format!("`threebot traffic {contract} --gb 10`");
         let slow = foreseen::slow_note(&reservation.deployment, has_traffic, &buy);
-        let mut plan = slow.into_iter().chain(unpinned).fold(plan, Plan::with_note);
+        let mut plan = slow.into_iter().chain(sites).chain(unpinned).fold(plan, Plan::with_note);
         if !is_first {
-            let is_readable = key.is_some() || !matches!(present.body, Some(Body::Sealed(_)));
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
             plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
@@ -185,7 +191,7 @@ impl Update {
         let returned = pending.and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
         let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
-        Ok(Change { plan, call: Some(call), is_first, deployment: reservation.deployment })
+        Ok(Change { plan, call: Some(call), twin, is_first, deployment: reservation.deployment })
     }
 }
 
@@ -278,6 +284,8 @@ struct Change<Call> {
     plan: Plan,
     /// `None` where it would change nothing.
     call: Option<Call>,
+    /// The contract's owner.
+    twin: TwinId,
     /// Whether no version runs yet.
     is_first: bool,
     deployment: Deployment,

@@ -53,11 +53,10 @@ impl Wait {
             let record = own_record(&at, twin, *contract).await?;
             awaited.extend(unsettled(*contract, &record, &owned));
         }
-        let waits = await_all(&session, &self.device, twin, &mut awaited);
-        match tokio::time::timeout(self.timeout, waits).await {
-            Ok(Ok(Finished::AllRun)) => Ok(answer(&contracts)),
-            Ok(Ok(Finished::Failed(error)) | Err(error)) => Err(error),
-            Err(_) => bail!("{}", late(&self.contracts.join(" "), &awaited, self.timeout)),
+        match await_all(&session, &self.device, twin, &mut awaited, self.timeout).await? {
+            Finished::AllRun => Ok(answer(&contracts)),
+            Finished::Failed(error) => Err(error),
+            Finished::Late => bail!("{}", late(&self.contracts.join(" "), &awaited, self.timeout)),
         }
     }
 }

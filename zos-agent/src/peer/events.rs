@@ -282,7 +282,7 @@ fn news_of(before: &Standings, now: &Standings, ready: &mut BTreeMap<ContractId,
         let is_new = then.is_none_or(|then| then.version != standing.version);
         let old_trouble = then.and_then(|then| then.trouble.as_ref()).filter(|_| !is_new);
         let Standing { version, is_ready, trouble, .. } = standing;
-        let begun = is_new.then(|| format!("version {version} is to run"));
+        let begun = is_new.then(|| Event::taking_up(*version));
         let is_news = *is_ready && ready.insert(*contract, *version) != Some(*version);
         let ready = is_news.then(|| format!("version {version} runs"));
         let failed = trouble.clone().filter(|trouble| Some(trouble) != old_trouble);
