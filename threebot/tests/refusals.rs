@@ -93,6 +93,7 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("twin publish 0.0.0.0:9618 --json", "is no place"),
         ("msg listen --publish 192.0.2.9:9618 --as 7 --json", "cannot be used with"),
         ("bill 7 --csv --html --json", "cannot be used with"),
+        ("bill 7 --closed --json", "cannot be used with"),
         ("bill 7 --to me --json", "not provided: --html"),
         ("node find --isolation jail --json", "isn't an isolation"),
         ("node find --mem 2 --json", "has no unit"),
