@@ -571,10 +571,11 @@ impl GridAt {
         &self,
         twin: TwinId,
     ) -> Result<Vec<(ContractId, ClosedContract)>, Error> {
-        let found =
-            self.entries("closed contracts", api::storage().contracts().closed_contracts(), ()).await?;
-        let own = found.into_iter().map(|((contract,), closed)| (contract, closed.0));
-        let mut own: Vec<_> = own.filter(|(_, closed)| closed.twin == twin).collect();
+        let records = api::storage().contracts().closed_contracts();
+        let of_twin = |(contract,), Static(closed): Static<ClosedContract>| {
+            (closed.twin == twin).then_some((contract, closed))
+        };
+        let mut own = self.entries_with("closed contracts", records, (), of_twin).await?;
         own.sort_unstable_by_key(|(contract, _)| *contract);
         Ok(own)
     }
@@ -1034,12 +1035,23 @@ impl GridAt {
         address: A,
         part: K,
     ) -> Result<Vec<(A::KeyParts, A::Value)>, Error> {
+        self.entries_with(what, address, part, |key, value| Some((key, value))).await
+    }
+
+    /// What is taken of each entry; the others aren't kept in memory.
+    async fn entries_with<A: Address, K: PrefixOf<A::KeyParts>, T>(
+        &self,
+        what: &str,
+        address: A,
+        part: K,
+        take: impl Fn(A::KeyParts, A::Value) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
         let storage = self.0.storage();
         let mut entries = in_time(what, storage.iter(address, part)).await?;
         let mut found = Vec::new();
         while let Some(entry) = in_time(what, async { entries.next().await.transpose() }).await? {
             let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            found.push((key, entry.value().decode().map_err(Error::read(what))?));
+            found.extend(take(key, entry.value().decode().map_err(Error::read(what))?));
         }
         Ok(found)
     }

@@ -3,7 +3,10 @@
 
 use crate::{
     AccountId32, Call, Error, GridAt, GridClient,
-    api::{multisig::events::MultisigExecuted, transaction_payment::events::TransactionFeePaid},
+    api::{
+        multisig::events::MultisigExecuted, runtime_types::sp_runtime,
+        transaction_payment::events::TransactionFeePaid,
+    },
     client::in_time,
     submit::failure,
     team,
@@ -179,7 +182,7 @@ async fn known(
         if wanted(extrinsic.index(), [signer, team]) {
             let call = format!("{}.{}", extrinsic.pallet_name(), extrinsic.call_name());
             let decoded = decoded();
-            found.push((extrinsic.index(), from_subxt(extrinsic.hash()), call, decoded, signer));
+            found.push((extrinsic.index(), from_subxt(extrinsic.hash()), call, decoded, [signer, team]));
         }
     }
     if found.is_empty() {
@@ -188,7 +191,7 @@ async fn known(
     let at_ms = at.timestamp_ms().await?;
     let events = in_time("a block's events", at.raw().events().fetch()).await?;
     let mut known = Vec::new();
-    for (index, hash, call, decoded, signer) in found {
+    for (index, hash, call, decoded, [signer, team]) in found {
         let mut of_it = Known { at_ms, call, decoded, signer, fee: 0, outcome: Ok(()), events: Vec::new() };
         for event in events.iter() {
             let event = event.map_err(Error::read("a block's events"))?;
@@ -199,7 +202,8 @@ async fn known(
             if let Some(paid) = event.decode_fields_as::<TransactionFeePaid>() {
                 of_it.fee = paid.map_err(Error::read("a fee"))?.actual_fee;
             } else if let Some(made) = event.decode_fields_as::<MultisigExecuted>() {
-                if let Err(error) = made.map_err(Error::read("what became of a team's call"))?.result {
+                let made = made.map_err(Error::read("what became of a team's call"))?;
+                if let Some(error) = failed_for(team, made) {
                     of_it.outcome = Err(team::failure(&of_it.call, &error, at.raw().metadata_ref()));
                 }
             } else if (event.pallet_name(), event.event_name()) == ("System", "ExtrinsicFailed") {
@@ -210,6 +214,12 @@ async fn known(
         known.push((hash, of_it));
     }
     Ok(known)
+}
+
+/// Why the call failed that a transaction made for the team that it signs for. What it made for others, by calls in
+/// that one or in a batch, isn't its outcome.
+fn failed_for(team: Option<AccountId32>, made: MultisigExecuted) -> Option<sp_runtime::DispatchError> {
+    made.result.err().filter(|_| team == Some(made.multisig))
 }
 
 /// The account of a signer's address.
@@ -228,6 +238,21 @@ fn from_subxt(hash: BlockHash) -> H256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::runtime_types::pallet_multisig::Timepoint;
+
+    #[test]
+    fn a_call_that_fails_for_another_team_fails_nothing() {
+        let [signer, team, other] = [1, 2, 3].map(|number| AccountId32([number; 32]));
+        let failed = |team, result| {
+            let (timepoint, call_hash) = (Timepoint { height: 1, index: 2 }, [0; 32]);
+            let made = MultisigExecuted { approving: signer, timepoint, multisig: other, call_hash, result };
+            failed_for(team, made).is_some()
+        };
+        let refused = || Err(sp_runtime::DispatchError::BadOrigin);
+        assert!(failed(Some(other), refused()) && !failed(Some(other), Ok(())));
+        // A batch signs for no team.
+        assert!(!failed(Some(team), refused()) && !failed(None, refused()));
+    }
 
     #[test]
     fn a_signer_is_an_account() {

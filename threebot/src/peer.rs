@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Read,
     pin::Pin,
     slice, thread,
@@ -44,8 +44,6 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(45);
 const GOODBYE: Duration = Duration::from_millis(100);
 /// From one try to the next.
 const TRY_EVERY: Duration = Duration::from_millis(300);
-/// A node takes up what its tenant has asked for within so long.
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// The contract that a command is about, and the key with which its node is asked.
 #[derive(Args)]
@@ -277,22 +275,21 @@ impl Told {
     }
 }
 
-/// Waits until these machines of a contract run, and are healthy where that is checked; a job may have ended, too.
+/// Waits until these machines of a contract run, and are healthy where that is checked; a job may have finished since
+/// it was as `before`, too.
 async fn machines_run(
     peer: &NodePeer,
     contract: ContractId,
     machines: &[String],
+    before: &BTreeMap<String, MachineStatus>,
     json: bool,
 ) -> Result<Status, PeerError> {
-    let (begun, mut told) = (Instant::now(), Told::default());
+    let mut told = Told::default();
     loop {
         let status = peer.status(contract).await?;
-        // What the node said before it took up the start isn't its end.
-        let is_taken_up = begun.elapsed() > TAKEN_UP_WITHIN;
         let is_done = |name: &String| {
             let machine = status.machines.get(name);
-            let has_ended = |machine: &MachineStatus| status.ready && machine.ended.is_some();
-            machine.is_some_and(|machine| runs(machine) || is_taken_up && has_ended(machine))
+            machine.is_some_and(|machine| runs(machine) || has_finished(machine, before.get(name)))
         };
         if machines.iter().all(is_done) {
             return Ok(status);
@@ -305,6 +302,16 @@ async fn machines_run(
 /// Whether a machine runs, and is healthy where that is checked.
 fn runs(machine: &MachineStatus) -> bool {
     machine.state == "running" && machine.health.as_ref().is_none_or(|health| health == "healthy")
+}
+
+/// Whether a job that isn't started again has run since it was as `before`.
+fn has_finished(machine: &MachineStatus, before: Option<&MachineStatus>) -> bool {
+    machine.finished.is_some() && machine.run.as_ref() != before.and_then(|before| before.run.as_ref())
+}
+
+/// How a job has failed that isn't started again.
+fn failure(machine: &MachineStatus) -> Option<&str> {
+    machine.ended.as_deref().filter(|_| machine.finished.is_some_and(|code| code != 0))
 }
 
 /// A machine that a command tells something.
@@ -367,7 +374,8 @@ impl Connected {
         }
     }
 
-    /// Waits until these machines run, unless nobody wants to; answers with how they fare then.
+    /// Waits until these machines run that were told to since the connection was made, unless nobody wants to; answers
+    /// with how they fare then.
     pub async fn until_it_runs(
         &self,
         machines: &[String],
@@ -379,14 +387,20 @@ impl Connected {
         }
         let (contract, names) = (self.contract, machines.join(", "));
         note(&format!("waiting until {names} of contract {contract} runs"), json);
-        match timeout(waiting.timeout, machines_run(&self.peer, contract, machines, json)).await {
-            Ok(status) => Ok(Some(status?)),
-            Err(_) => bail!(
+        let running = machines_run(&self.peer, contract, machines, &self.status.machines, json);
+        let Ok(status) = timeout(waiting.timeout, running).await else {
+            bail!(
                 "after {}: {names} of contract {contract} doesn't run yet; `threebot status {contract}` asks the node \
                  why",
                 stretch(waiting.timeout.as_secs())
-            ),
+            );
+        };
+        let status = status?;
+        let failed = machines.iter().find_map(|name| Some((name, failure(status.machines.get(name)?)?)));
+        if let Some((name, how)) = failed {
+            bail!("{name} of contract {contract} has run and failed: {how}");
         }
+        Ok(Some(status))
     }
 
     /// What the call returns, after the node has been told goodbye.
@@ -438,6 +452,26 @@ mod tests {
         let mut told = Told::default();
         let is_new = |number: usize| told.is_new(&"x".repeat(number));
         assert_eq!((0..3 * MAX_TOLD).map(is_new).filter(|is_new| *is_new).count(), MAX_TOLD);
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_run_is_not_that_of_this_one() {
+        let job = |run: &str, finished| MachineStatus {
+            state: "stopped".into(),
+            ended: Some("exit code 3".into()),
+            finished,
+            run: Some(run.into()),
+            ..Default::default()
+        };
+        let before = job("one", Some(0));
+        assert!(!has_finished(&before, Some(&before)));
+        assert!(has_finished(&job("two", Some(0)), Some(&before)) && has_finished(&before, None));
+        // It is started again.
+        assert!(!has_finished(&job("two", None), Some(&before)));
+        assert_eq!(
+            [Some(0), Some(3), None].map(|code| failure(&job("two", code)).is_some()),
+            [false, true, false]
+        );
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("twin publish 0.0.0.0:9618 --json", "is no place"),
         ("msg listen --publish 192.0.2.9:9618 --as 7 --json", "cannot be used with"),
         ("bill 7 --csv --html --json", "cannot be used with"),
+        ("bill 7 --closed --json", "cannot be used with"),
         ("bill 7 --to me --json", "not provided: --html"),
         ("node find --isolation jail --json", "isn't an isolation"),
         ("node find --mem 2 --json", "has no unit"),
@@ -182,18 +183,30 @@ fn a_wrong_file_is_told_before_anything_is_asked() {
 #[test]
 fn a_snapshot_that_is_not_there_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let identity = file(
-        &folder,
-        "key.txt",
-        "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG",
-    );
-    fs::set_permissions(&identity, fs::Permissions::from_mode(0o600)).unwrap();
-    let place = folder.path().display();
-    let name = "7/data/20261128T065500123Z";
-    let (code, error) =
-        error_of(&format!("snapshot remove {name} --place {place} --identity {identity} --json"));
+    let (code, error) = error_of(&removal(&folder));
     assert_eq!(code, Some(1), "{error}");
-    assert!(error.contains(&format!("has no snapshot {name}")), "{error}");
+    assert!(error.contains(&format!("has no snapshot {SNAPSHOT}")), "{error}");
+}
+
+#[test]
+fn a_removal_that_was_interrupted_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    // The manifest goes first.
+    let packs = folder.path().join(SNAPSHOT);
+    fs::create_dir_all(&packs).unwrap();
+    fs::write(packs.join("1"), "a pack").unwrap();
+    let output = threebot(&removal(&folder));
+    assert!(output.status.success() && !packs.exists(), "{output:?}");
+}
+
+const SNAPSHOT: &str = "7/data/20261128T065500123Z";
+
+/// The command that removes a snapshot from this place.
+fn removal(place: &tempfile::TempDir) -> String {
+    let identity =
+        file(place, "key.txt", "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG");
+    fs::set_permissions(&identity, fs::Permissions::from_mode(0o600)).unwrap();
+    format!("snapshot remove {SNAPSHOT} --place {} --identity {identity} --json", place.path().display())
 }
 
 #[test]

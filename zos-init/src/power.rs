@@ -11,6 +11,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Write},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     thread::{sleep, spawn},
     time::{Duration, Instant},
 };
@@ -29,6 +30,8 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// By this file, the agent knows that its engine has lost nothing.
 const ENDED_IN_ORDER: &str = "ended-in-order";
+
+static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// Switches the machine off when its button is pressed. Other keys are ignored.
 pub fn watch_button() {
@@ -78,18 +81,19 @@ pub fn watch_trial() {
     }
 }
 
+/// Whether the machine ends: nothing is started any more.
+pub fn ends() -> bool {
+    ENDS.load(Ordering::Relaxed)
+}
+
 /// Ends all processes, writes everything to the disk and leaves.
 pub fn stop(how: RebootCommand) {
     console::write("\r\nZero-OS ends.\r\n");
-    signal_all(Signal::TERM);
-    let begun = Instant::now();
-    while begun.elapsed() < END_WITHIN && !others().is_empty() {
-        sleep(END_WITHIN / 100);
-    }
-    signal_all(Signal::KILL);
+    ENDS.store(true, Ordering::Relaxed);
+    let is_in_order = end_all(others, END_WITHIN);
     sleep(END_WITHIN / 100);
     rustix::fs::sync();
-    if others().is_empty() {
+    if is_in_order {
         // Without it, the agent takes the end for a power cut.
         let _ = fs::write(Path::new(disk::FOLDER).join(ENDED_IN_ORDER), "");
     }
@@ -104,9 +108,21 @@ pub fn stop(how: RebootCommand) {
     let _ = reboot(how);
 }
 
-fn signal_all(signal: Signal) {
-    for process in others() {
-        let _ = kill_process(process, signal);
+/// Ends these processes; answers whether all of them ended by themselves.
+fn end_all(running: impl Fn() -> Vec<Pid>, within: Duration) -> bool {
+    signal_all(&running(), Signal::TERM);
+    let begun = Instant::now();
+    while begun.elapsed() < within && !running().is_empty() {
+        sleep(within / 100);
+    }
+    let left = running();
+    signal_all(&left, Signal::KILL);
+    left.is_empty()
+}
+
+fn signal_all(processes: &[Pid], signal: Signal) {
+    for process in processes {
+        let _ = kill_process(*process, signal);
     }
 }
 
@@ -122,6 +138,27 @@ fn others() -> Vec<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        cell::RefCell,
+        process::{Command, Stdio},
+    };
+
+    #[test]
+    fn an_end_is_in_order_unless_something_is_killed() {
+        for (first, is_in_order) in [("true", true), ("trap '' TERM", false)] {
+            let script = format!("{first}; echo; exec sleep 1000");
+            let mut child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            let child = RefCell::new(child);
+            let running = || {
+                let mut child = child.borrow_mut();
+                let has_ended = child.try_wait().unwrap().is_some();
+                if has_ended { Vec::new() } else { vec![Pid::from_child(&child)] }
+            };
+            assert_eq!(end_all(running, Duration::from_secs(1)), is_in_order, "{first}");
+            child.into_inner().wait().unwrap();
+        }
+    }
 
     #[test]
     fn the_agent_looks_for_the_mark_of_an_orderly_end() {

@@ -134,6 +134,9 @@ fn keep(command: &dyn Fn() -> Command, line: &dyn Fn(&str), state: &dyn Fn(&str)
         let why = ended.unwrap_or_else(|why| format!("{why:#}"));
         state(&format!("{why}; starts again in {} s", delay.as_secs()));
         sleep(delay);
+        while power::ends() {
+            sleep(STEP);
+        }
         delay = (delay * 2).min(MOST_DELAY);
     }
 }

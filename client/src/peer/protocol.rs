@@ -257,7 +257,8 @@ impl Message {
                 status.trouble.iter_mut().for_each(clean);
                 for machine in status.machines.values_mut() {
                     clean(&mut machine.state);
-                    machine.health.iter_mut().chain(&mut machine.ended).for_each(clean);
+                    let texts = machine.health.iter_mut().chain(&mut machine.ended).chain(&mut machine.run);
+                    texts.for_each(clean);
                 }
                 status.machines.retain(|name, _| is_printable(name.as_bytes()));
             }
@@ -344,6 +345,12 @@ pub struct MachineStatus {
     /// How it ended, if it doesn't run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// The exit code of a job that isn't started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<i64>,
+    /// Identifies its last run: it changes with every start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 impl MachineStatus {

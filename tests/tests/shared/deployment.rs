@@ -4,6 +4,7 @@
 
 use crate::{command_line::ensure_runs, views::polkadot_js_asks_every_read_of_the_grid};
 use anyhow::{Result, ensure};
+use serde_json::Value;
 use std::fs;
 use tfgrid_tests::{Grid, page_deployment, tft_units};
 
@@ -24,11 +25,14 @@ pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<(
     grid.until_clean(&clean)?;
     let billed = tft_units(&cancelled["tft"])?;
     ensure!(billed >= tft_units(&used["tft"])?, "{billed} billed in all, {used} before");
-    let bills = grid.user.threebot(&["bill"])?;
-    let closed = bills["bills"].as_array().into_iter().flatten();
-    let closed = closed.filter(|bill| bill["contract"].as_u64() == site.contract.parse().ok());
-    let totals: Vec<_> = closed.map(|bill| &bill["total_tft_1e7"]).collect();
-    ensure!(totals == [billed.to_string().as_str()], "{bills}");
+    let (open, all) = (grid.user.threebot(&["bill"])?, grid.user.threebot(&["bill", "--closed"])?);
+    let totals = |bills: &Value| -> Vec<Value> {
+        let bills = bills["bills"].as_array().into_iter().flatten();
+        let own = bills.filter(|bill| bill["contract"].as_u64() == site.contract.parse().ok());
+        own.map(|bill| bill["total_tft_1e7"].clone()).collect()
+    };
+    ensure!(totals(&open).is_empty(), "{open}");
+    ensure!(totals(&all) == [billed.to_string().as_str()], "{all}");
     ensure!(grid.free_capacity()? == free, "the contract's capacity isn't free");
     let after = grid.user.script("grid-state.mjs", &["account"])?;
     ensure!(after["held"] == account["held"], "a deposit is still held: {after}");

@@ -289,9 +289,10 @@ pub fn nothing_else_listens_for_management(grid: &mut Grid) -> Result<()> {
 
 pub fn a_finished_job_runs_again_for_its_owner(grid: &mut Grid) -> Result<()> {
     let file = grid.run().folder().join("job.json");
+    let fails_in_run_4 = "echo ran; echo >> /runs; /bin/busybox test $(/bin/busybox wc -l < /runs) -lt 4";
     let job = json!({
         "image": grid.image, "cpu": 0.1, "memory": 32 * MIB, "rootfs": 64 * MIB, "restart": "never",
-        "entrypoint": ["/bin/busybox", "sh", "-c", "echo ran"],
+        "entrypoint": ["/bin/busybox", "sh", "-c", fails_in_run_4],
     });
     let workloads = json!([{ "name": "web", "type": "zmachine", "data": job }]);
     fs::write(&file, json!({ "version": 1, "workloads": workloads }).to_string())?;
@@ -306,6 +307,12 @@ pub fn a_finished_job_runs_again_for_its_owner(grid: &mut Grid) -> Result<()> {
         })?;
         until_state(user, &contract, "stopped")?;
     }
+    // It may be seen while it runs.
+    wait_for("a run that fails", LIMIT, || {
+        let why = user.threebot(&["start", &contract]).err().map(|error| format!("{error:#}"));
+        Ok(why
+            .filter(|why| why.contains("web of contract") && why.contains("has run and failed: exit code 1")))
+    })?;
     user.threebot(&["cancel", &contract]).map(drop)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     cli::Global,
     contract,
     many::answers,
-    output::{Answer, counted},
+    output::{Answer, counted, note},
     session::Session,
     time,
 };
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use tfgrid_client::{
     GridAt,
     bill::{self, Line, Total, When},
-    primitives::{ContractId, TwinId, UnixSeconds},
+    primitives::{ContractId, TwinId, UnixSeconds, views::ClosedContract},
     units::{format_tft, format_usd, parse_id},
 };
 
@@ -25,13 +25,18 @@ use tfgrid_client::{
 #[command(after_help = "\
 Examples:
   threebot bill 7                                one contract
-  threebot bill --csv > bill.csv                 all that you have or had
-  threebot bill --month 2026-11                  a month of it
+  threebot bill                                  all that are open
+  threebot bill --closed --csv > bill.csv        those that closed, too
+  threebot bill --closed --month 2026-11         a month of them
   threebot bill 7 8 --html --to 'Acme Ltd' > invoice.html")]
 pub struct Bill {
-    /// The contracts' ids, open or closed lately [default: all of your twin]
+    /// The contracts' ids, open or closed lately [default: all open ones of your twin]
     #[arg(value_parser = parse_id::<ContractId>)]
     contracts: Vec<ContractId>,
+    /// Those of your twin that closed in the last 90 days, too; for them, the records of all contracts on the grid that
+    /// did are read
+    #[arg(long, conflicts_with = "contracts")]
+    closed: bool,
     /// Only the months of 720 hours that begin in this calendar month, such as 2026-11
     #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
     month: Option<String>,
@@ -52,7 +57,7 @@ impl Bill {
         let session = if is_all { Session::open(global).await? } else { Session::anonymous(global).await? };
         let at = session.grid.finalized().await?;
         let (contracts, closed) = if is_all {
-            of_twin(&at, session.twin(&at).await?).await?
+            of_twin(&at, session.twin(&at).await?, self.closed).await?
         } else {
             (self.contracts.clone(), BTreeSet::new())
         };
@@ -61,10 +66,13 @@ impl Bill {
             async move { at.bill(contract).await?.ok_or_else(|| contract::unknown(contract)) }
         });
         let mut bills = answers(asked).await?;
+        if is_all && !self.closed {
+            note("contracts that closed are left out: --closed adds them", global.json);
+        }
         if let Some(month) = &self.month {
             bills = bills.into_iter().map(|bill| of_month(bill, month)).collect();
         }
-        // One that closed before the month, or cost nothing.
+        // One that closed before the month.
         bills.retain(|bill| !bill.lines.is_empty() || !closed.contains(&bill.contract));
         let text = if self.csv {
             csv(&bills)
@@ -81,14 +89,23 @@ impl Bill {
     }
 }
 
-/// The contracts of a twin, and those of them that closed lately.
-async fn of_twin(at: &GridAt, twin: TwinId) -> Result<(Vec<ContractId>, BTreeSet<ContractId>)> {
+/// The contracts of a twin, and those of them that closed lately, if they are asked for, and were charged something.
+async fn of_twin(
+    at: &GridAt,
+    twin: TwinId,
+    with_closed: bool,
+) -> Result<(Vec<ContractId>, BTreeSet<ContractId>)> {
     let open = at.contracts_of_twin(twin).await?.into_iter().map(|open| open.contract);
-    let closed = at.closed_contracts_of(twin).await?.into_iter().map(|(contract, _)| contract);
-    let closed: BTreeSet<ContractId> = closed.collect();
+    let closed = if with_closed { at.closed_contracts_of(twin).await? } else { Vec::new() };
+    let charged = closed.into_iter().filter(|(_, record)| was_charged(record));
+    let closed: BTreeSet<ContractId> = charged.map(|(contract, _)| contract).collect();
     let mut contracts: Vec<ContractId> = open.chain(closed.iter().copied()).collect();
     contracts.sort_unstable();
     Ok((contracts, closed))
+}
+
+fn was_charged(record: &ClosedContract) -> bool {
+    record.usd > 0 || record.tft > 0
 }
 
 fn parse_month(text: &str) -> Result<String, String> {
@@ -241,6 +258,7 @@ fn value(bill: &bill::Bill) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tfgrid_client::primitives::views::ClosingReason;
 
     fn bill() -> bill::Bill {
         let line = |when, usd, tft| Line { when, amount: Total { usd, tft } };
@@ -252,6 +270,15 @@ mod tests {
             ],
             total: Total { usd: 15_000_000_000, tft: 300_000_001 },
         }
+    }
+
+    #[test]
+    fn a_contract_that_cost_nothing_has_no_bill_once_closed() {
+        let reason = ClosingReason::Cancelled;
+        let (twin, node, closed_at, closed_at_unix) = (3, None, 0, 0);
+        let record = |usd, tft| ClosedContract { twin, node, reason, closed_at, closed_at_unix, usd, tft };
+        assert!(!was_charged(&record(0, 0)));
+        assert!(was_charged(&record(1, 0)) && was_charged(&record(0, 1)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     account::parse_account,
     cli::Global,
     describe::Description,
+    many::answers,
     output::{Answer, indented},
     session::Session,
     time::exact_moment,
@@ -37,8 +38,13 @@ impl History {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let (session, account) = Session::about(global, self.account).await?;
         let searched = session.grid.history(account, self.blocks).await?;
-        let at = session.grid.finalized().await?;
-        let twins = Twins::read(&at, searched.found.iter().filter_map(summary)).await?;
+        // JSON has accounts alone.
+        let twins = if global.json {
+            Twins::default()
+        } else {
+            let at = session.grid.finalized().await?;
+            Twins::read(&at, searched.found.iter().filter_map(summary)).await?
+        };
         Ok(Answer::new(text(&account, &searched, &twins), history_value(&account, &searched)))
     }
 }
@@ -49,13 +55,13 @@ struct Twins(BTreeMap<String, TwinId>);
 
 impl Twins {
     async fn read(at: &GridAt, texts: impl Iterator<Item = String>) -> Result<Self> {
-        let mut twins = BTreeMap::new();
-        for account in texts.flat_map(|text| accounts_in(&text)).collect::<BTreeSet<_>>() {
-            if let Some(twin) = at.twin_of(&account).await? {
-                twins.insert(account.to_string(), twin);
-            }
-        }
-        Ok(Self(twins))
+        let accounts: BTreeSet<_> = texts.flat_map(|text| accounts_in(&text)).collect();
+        let asked = accounts.into_iter().map(|account| {
+            let at = at.clone();
+            async move { anyhow::Ok((account, at.twin_of(&account).await?)) }
+        });
+        let known = answers(asked).await?.into_iter();
+        Ok(Self(known.filter_map(|(account, twin)| Some((account.to_string(), twin?))).collect()))
     }
 
     /// The same text with the twin behind each account.

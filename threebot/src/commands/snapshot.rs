@@ -138,12 +138,19 @@ impl Where {
     /// Fails if the place doesn't have a snapshot.
     pub async fn ensure_there(&self, snapshot: &Named) -> Result<()> {
         let there = list(&self.place, Some(snapshot.contract)).await?;
-        ensure!(
-            there.contains(snapshot),
-            "{} has no snapshot {snapshot}: `threebot snapshot list` has their names",
-            self.place
-        );
+        ensure!(there.contains(snapshot), self.lacks(snapshot));
         Ok(())
+    }
+
+    /// Fails if the place has nothing of a snapshot. One whose removal was interrupted isn't whole any more.
+    async fn ensure_some_is_there(&self, snapshot: &Named) -> Result<()> {
+        let objects = self.place.list(snapshot.to_string()).await?;
+        ensure!(!objects.is_empty(), self.lacks(snapshot));
+        Ok(())
+    }
+
+    fn lacks(&self, snapshot: &Named) -> String {
+        format!("{} has no snapshot {snapshot}: `threebot snapshot list` has their names", self.place)
     }
 }
 
@@ -262,7 +269,7 @@ impl Verify {
 impl Remove {
     async fn run(self, global: &Global) -> Result<Answer> {
         let keys = self.opening.keys(self.device.public())?;
-        self.opening.at.ensure_there(&self.snapshot).await?;
+        self.opening.at.ensure_some_is_there(&self.snapshot).await?;
         self.consent.ask_offline(global.json, &format!("the snapshot {} goes for good", self.snapshot))?;
         remove(&self.opening.at.place, &keys, &self.snapshot).await?;
         let name = self.snapshot.to_string();

@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::Args;
 
 /// Start a machine that was stopped, has finished, or waits for its next try
+///
+/// The command ends once the machine runs, or has run as a job: with exit code 1 if the job has failed.
 #[derive(Args)]
 pub struct Start {
     #[command(flatten)]

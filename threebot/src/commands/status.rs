@@ -39,7 +39,7 @@ pub fn text(status: &OfContract) -> String {
 }
 
 fn machine_line(name: &str, machine: &MachineStatus) -> String {
-    let MachineStatus { state, ip, health, ended } = machine;
+    let MachineStatus { state, ip, health, ended, .. } = machine;
     let ip = ip.map(|ip| ip.to_string());
     let words = [Some(state), ip.as_ref(), health.as_ref(), ended.as_ref()];
     format!("{name:<16} {}", words.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "))

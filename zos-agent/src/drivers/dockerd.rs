@@ -11,6 +11,7 @@ use super::{
     tools::Tool,
 };
 use anyhow::{Context, Result};
+use bollard::{API_DEFAULT_VERSION, Docker};
 use rustix::{
     io::Errno,
     process::{Signal, kill_process},
@@ -20,9 +21,11 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tfgrid_primitives::PublicKey;
-use tracing::{info, warn};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
 /// Programs of the engine.
 pub(crate) const TOOLS: [&Tool; 6] = [&DOCKERD, &CONTAINERD, &CTR, &INIT, &RUNC, &IPTABLES];
@@ -39,6 +42,11 @@ pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables
 pub const GROUP: u32 = 90_000;
 /// In the data folder: the boot image has ended all processes and written everything to the disk.
 const ENDED_IN_ORDER: &str = "ended-in-order";
+/// Below `/run`: the engine has answered since the host's start.
+const ANSWERED: &str = "answered";
+/// Limit for an answer, and how often it is asked until the first one.
+const ANSWER_SECONDS: u64 = 5;
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Subnets of contracts' networks: 4,096 of them.
 const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
 
@@ -81,7 +89,22 @@ impl OwnEngine {
         futures::join!(
             containerd.keep(&self.log, || self.prepare(&containerd)),
             dockerd.keep(&self.log, || self.prepare(&dockerd)),
+            self.note_answer(),
         );
+    }
+
+    /// Remembers until the host's next start that the engine has answered.
+    async fn note_answer(&self) {
+        while let Err(error) = self.ask().await {
+            debug!("the engine doesn't answer yet: {error:#}");
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<()> {
+        let docker = Docker::connect_with_unix(&self.socket(), ANSWER_SECONDS, API_DEFAULT_VERSION)?;
+        docker.ping().await?;
+        Ok(fs::write(self.run.join(ANSWERED), "")?)
     }
 
     /// Ends both daemons. Containers go on.
@@ -167,10 +190,10 @@ impl OwnEngine {
         }
         if daemon.program == DOCKERD.program {
             self.pool.restore_limits().await?;
-            if !self.dockerd_config().exists()
-                && !ended_in_order(&self.data)
-                && let Err(error) = self.remove_leftovers().await
-            {
+            // An engine that ended in order may have been unable to start before.
+            let is_whole = self.run.join(ANSWERED).exists()
+                || !self.dockerd_config().exists() && ended_in_order(&self.data);
+            if !is_whole && let Err(error) = self.remove_leftovers().await {
                 warn!("the engine may not start after a power cut: {error:#}");
             }
             if let Err(error) = self.remove_roots_without_machine().await {
@@ -180,7 +203,7 @@ impl OwnEngine {
         Ok(())
     }
 
-    /// Removes what a power cut may have left. Nothing of the engine may have run since the host's start.
+    /// Removes what a power cut may have left. The engine may not have answered since the host's start.
     async fn remove_leftovers(&self) -> Result<()> {
         for data in self.pool.engine_data()? {
             let Leftovers { entries, subvolumes } = leftovers::find(&data)?;

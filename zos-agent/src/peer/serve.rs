@@ -129,9 +129,13 @@ impl Server {
                 }
                 continue;
             }
-            let origin = Origin::of(incoming.remote_addr()).filter(|_| is_room);
+            let Some(origin) = Origin::of(incoming.remote_addr()).filter(|_| is_room) else {
+                // Connections may last, so waiting is no help.
+                incoming.refuse();
+                continue;
+            };
             let known = caller.sources.known.borrow().clone();
-            let Some(places) = origin.and_then(|origin| handshakes.begin(origin, &known)) else {
+            let Some(places) = handshakes.begin(origin, &known) else {
                 // It comes again by itself: QUIC repeats the beginning of a connection that nobody answers.
                 incoming.ignore();
                 continue;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     chain::desired::Workloads,
     drivers::{
-        Condition, DriverError, MachineDriver, MachineState, ObservedMachine, WorkloadId,
+        Condition, DriverError, MachineDriver, MachineSpec, MachineState, ObservedMachine, WorkloadId,
         machine::{
             DockerMachines,
             console::{Line, Program, Streams as ProgramStreams},
@@ -99,7 +99,7 @@ impl Sources {
         let there = observed.get(&contract).map(|there| &there.machines);
         let machines = workloads.into_iter().flat_map(|workloads| &workloads.machines).map(|spec| {
             let machine = there.and_then(|machines| machines.get(&spec.id.name));
-            (spec.id.name.clone(), machine_status(machine, self.holds.contains(&spec.id)))
+            (spec.id.name.clone(), machine_status(spec, machine, self.holds.contains(&spec.id)))
         });
         Ok(Status {
             version: standing.version,
@@ -207,10 +207,11 @@ fn names(workloads: &Workloads) -> impl Iterator<Item = &str> {
     workloads.machines.iter().map(|spec| spec.id.name.as_str())
 }
 
-fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineStatus {
+fn machine_status(spec: &MachineSpec, machine: Option<&ObservedMachine>, is_held: bool) -> MachineStatus {
     let Some(machine) = machine else {
         return MachineStatus { state: "missing".into(), ..Default::default() };
     };
+    let run = Some(machine.instance.clone());
     match &machine.state {
         MachineState::Running { ip, condition } => {
             let health = match condition {
@@ -220,14 +221,16 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
                 Condition::Unhealthy(found) => Some(format!("unhealthy: {}", shortened(found, SHOWN_BYTES))),
             };
             let state = if is_held { MachineStatus::STOPPING } else { "running" };
-            MachineStatus { state: state.into(), ip: *ip, health, ended: None }
+            MachineStatus { state: state.into(), ip: *ip, health, run, ..Default::default() }
         }
         MachineState::Stopped { .. } if is_held => {
-            MachineStatus { state: MachineStatus::HELD.into(), ..Default::default() }
+            MachineStatus { state: MachineStatus::HELD.into(), run, ..Default::default() }
         }
         MachineState::Stopped { how, .. } => MachineStatus {
             state: "stopped".into(),
             ended: Some(shortened(how, SHOWN_BYTES)),
+            finished: spec.finished(machine),
+            run,
             ..Default::default()
         },
     }
@@ -700,14 +703,43 @@ pub(super) fn broken(error: DriverError) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::{Attachment, ContainerSpec};
+    use tfgrid_client::deployment::Restart;
+
+    fn status(restart: Restart, state: MachineState, is_held: bool) -> MachineStatus {
+        let id = WorkloadId { contract: 7, name: "web".into() };
+        let machine = ObservedMachine { id: id.clone(), hash: "one".into(), instance: "web@1".into(), state };
+        let spec = MachineSpec {
+            id,
+            version: 1,
+            pointer: "/workloads/0".into(),
+            restart,
+            is_held: false,
+            registry: None,
+            container: ContainerSpec::default(),
+            attachment: Attachment::default(),
+            public: None,
+            hash: "one".into(),
+        };
+        machine_status(&spec, Some(&machine), is_held)
+    }
+
+    #[test]
+    fn a_job_that_is_not_started_again_tells_its_exit_code() {
+        let ended = |restart, is_held| {
+            status(restart, MachineState::Stopped { how: "exit code 3".into(), exit: Some(3) }, is_held)
+        };
+        let job = ended(Restart::Never, false);
+        assert_eq!((job.finished, job.run.as_deref()), (Some(3), Some("web@1")));
+        assert_eq!(
+            [ended(Restart::OnFailure, false), ended(Restart::Never, true)].map(|it| it.finished),
+            [None; 2]
+        );
+    }
 
     #[test]
     fn a_machine_that_its_owner_stops_is_not_said_to_run() {
-        let state = |state: MachineState, is_held| {
-            let id = WorkloadId { contract: 7, name: "web".into() };
-            let machine = ObservedMachine { id, hash: String::new(), instance: String::new(), state };
-            machine_status(Some(&machine), is_held).state
-        };
+        let state = |state, is_held| status(Restart::Always, state, is_held).state;
         let running = || MachineState::Running { ip: None, condition: Condition::Unchecked };
         let stopped = || MachineState::Stopped { how: "exit code 0".into(), exit: Some(0) };
         assert_eq!([state(running(), false), state(stopped(), false)], ["running", "stopped"]);

@@ -158,6 +158,15 @@ impl Host {
         [mount, subvolume]
     }
 
+    /// What an engine has written without a sync, and ends at.
+    fn leave_volume(&self) -> PathBuf {
+        let root = PathBuf::from(self.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+        let volume = root.join("volumes/left-over");
+        fs::create_dir_all(volume.join("_data")).unwrap();
+        fs::write(volume.join("opts.json"), "").unwrap();
+        volume
+    }
+
     fn kill_engine(&self, program: &str, config: &str) {
         let socket = Path::new(self.socket.strip_prefix("unix://").unwrap());
         let line = format!("^{program}.*{}", socket.with_file_name(config).display());
@@ -167,12 +176,16 @@ impl Host {
 
     /// Kills the engine, and starts it as after a start of the host.
     async fn restart_host(&mut self) {
+        let config = Path::new(self.socket.strip_prefix("unix://").unwrap()).with_file_name("dockerd.json");
+        let begun = Instant::now();
+        while fs::remove_file(config.with_file_name("answered")).is_err() {
+            assert!(begun.elapsed() < LIMIT, "the engine's answer isn't noted");
+            sleep(LIMIT / 300).await;
+        }
         self.tasks[0].abort();
         self.kill_engine("dockerd", "dockerd.json");
-        let config = Path::new(self.socket.strip_prefix("unix://").unwrap()).with_file_name("dockerd.json");
         fs::remove_file(&config).unwrap();
         self.restart_keeper();
-        let begun = Instant::now();
         while !config.exists() || self.new_agent().ready().await.is_err() {
             assert!(begun.elapsed() < LIMIT, "the engine doesn't start");
             sleep(LIMIT / 300).await;
@@ -234,11 +247,7 @@ async fn an_engine_that_dies_by_a_power_cut_starts_again() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
     let machine = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
-    let root = PathBuf::from(host.docker(&["info", "--format", "{{.DockerRootDir}}"]));
-    // The engine ends at it, and has written it without a sync.
-    let volume = root.join("volumes/left-over");
-    fs::create_dir_all(volume.join("_data")).unwrap();
-    fs::write(volume.join("opts.json"), "").unwrap();
+    let volume = host.leave_volume();
     host.restart_host().await;
     assert!(!volume.exists());
     host.until(&machine.id, is_running).await;
@@ -248,14 +257,29 @@ async fn an_engine_that_dies_by_a_power_cut_starts_again() {
 /// It runs alone: nextest's configuration names it.
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_in_order_and_cannot_start_is_healed() {
+    let mut host = Host::new().await;
+    let volume = host.leave_volume();
+    fs::write(orderly_end(), "").unwrap();
+    host.restart_host().await;
+    assert!(!volume.exists());
+}
+
+/// The mark that the boot image leaves.
+fn orderly_end() -> PathBuf {
+    Path::new(&env::var("TFGRID_NODE").unwrap()).join("ended-in-order")
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn an_engine_that_dies_in_order_keeps_unused_images() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
     host.prepared(&registry.image, &["/bin/true"]).await;
-    let mark = Path::new(&env::var("TFGRID_NODE").unwrap()).join("ended-in-order");
     for is_in_order in [true, false] {
         if is_in_order {
-            fs::write(&mark, "").unwrap();
+            fs::write(orderly_end(), "").unwrap();
         }
         host.restart_host().await;
         let images = host.docker(&["image", "ls", "--quiet"]);
