@@ -223,10 +223,14 @@ impl<'a> Bench<'a> {
         let begun = Instant::now();
         wait_for("all machines and networks to be gone", RUN_LIMIT, || {
             let machines = self.grid.engine.docker(&["ps", "--all", "--quiet"])?;
-            let networks = self.grid.engine.docker(&["network", "ls", "--quiet", "--filter", "type=custom"])?;
+            let networks =
+                self.grid.engine.docker(&["network", "ls", "--quiet", "--filter", "type=custom"])?;
             Ok((machines.is_empty() && networks.is_empty()).then_some(()))
         })?;
-        println!("all machines and networks are gone {:.0} s after the contracts", begun.elapsed().as_secs_f64());
+        println!(
+            "all machines and networks are gone {:.0} s after the contracts",
+            begun.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 }

@@ -311,7 +311,10 @@ fn others_come_and_go(grid: &ThreeNodes<'_>) -> Result<()> {
                 let (mut asked, mut failed) = (0, 0);
                 while !is_done.load(Ordering::Relaxed) {
                     asked += 1;
-                    failed += usize::from(grid.authority.page(&url).is_err());
+                    if let Err(error) = grid.authority.page(&url) {
+                        eprintln!("request {asked}: {error:#}");
+                        failed += 1;
+                    }
                 }
                 Ok((asked, failed))
             })
