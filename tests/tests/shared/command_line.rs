@@ -145,7 +145,8 @@ pub fn applications_go_on_where_they_stopped(grid: &mut Grid) -> Result<()> {
     // A part that can't run takes no other one along.
     let missing = image.replacen('/', "/missing-", 1);
     let broken = application(grid, &[("one", image), ("two", image), ("three", &missing)])?;
-    ensure_refused(user, &["deploy", "-f", &broken], "isn't complete")?;
+    ensure_refused(user, &["deploy", "-f", &broken], "images that their registries don't have")?;
+    ensure_refused(user, &["deploy", "-f", &broken, "--no-pin"], "isn't complete")?;
     let listed = user.threebot(&["ps"])?;
     let parts: Vec<_> = ["one", "two"].map(|part| json!(part)).into();
     let found: Vec<_> =

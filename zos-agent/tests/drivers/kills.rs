@@ -276,13 +276,14 @@ fn orderly_end() -> PathBuf {
 async fn an_engine_that_dies_in_order_keeps_unused_images() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
-    host.prepared(&registry.image, &["/bin/true"]).await;
+    let image = registry.push(&host, "unused", "LABEL name=unused");
+    host.prepared(&image, &["/bin/true"]).await;
     for is_in_order in [true, false] {
         if is_in_order {
             fs::write(orderly_end(), "").unwrap();
         }
         host.restart_host().await;
-        let images = host.docker(&["image", "ls", "--quiet"]);
+        let images = host.docker(&["image", "ls", "--quiet", "--filter", "label=name=unused"]);
         assert_eq!(!images.is_empty(), is_in_order, "{images}");
     }
 }
