@@ -32,7 +32,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Limit for the first packets, and for another way to be found.
 const LINKED_WITHIN: Duration = Duration::from_secs(60);
 /// A name is known on the other node within so long of its node's report.
-const NAMES_WITHIN: Duration = Duration::from_secs(5);
+const NAMES_WITHIN: Duration = Duration::from_secs(30);
 /// Limit for what was killed to be back.
 const HEALED_WITHIN: Duration = Duration::from_secs(90);
 
