@@ -279,6 +279,10 @@ async fn unused_images_go_when_room_is_short() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
     let share = host.pool.share().unwrap().images;
+    // Images of machines that a failed test has left stay.
+    for machine in host.docker(&["ps", "--all", "--quiet"]).lines() {
+        host.docker(&["rm", "--force", machine]);
+    }
     let has = |machine: &MachineSpec| {
         let name = format!("zos.invalid/{}/{}:one", hex::encode(&host.node_key[..4]), machine.id);
         succeeds(&host.socket, &["image", "inspect", &name])
