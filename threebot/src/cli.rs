@@ -183,6 +183,7 @@ pub enum Command {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::iter;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -211,6 +212,25 @@ mod tests {
             }
             open.extend(command.get_subcommands().cloned());
         }
+    }
+
+    #[test]
+    fn examples_in_the_help_are_command_lines() {
+        let (mut open, mut wrong) = (vec![Cli::command()], Vec::new());
+        while let Some(command) = open.pop() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter_map(|line| line.strip_prefix("  threebot ")) {
+                // What is quoted, goes on, or stands for something else.
+                if ["'", "\\", "…", "<", "&", "KEY", "s3."].iter().any(|part| line.contains(part)) {
+                    continue;
+                }
+                let end = ["  ", " |", " >", ";"].into_iter().filter_map(|end| line.find(end)).min();
+                let words = iter::once("threebot").chain(line[..end.unwrap_or(line.len())].split(' '));
+                wrong.extend(Cli::try_parse_from(words).err().map(|error| format!("{line}: {error}")));
+            }
+            open.extend(command.get_subcommands().cloned());
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

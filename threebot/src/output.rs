@@ -261,15 +261,20 @@ pub fn line(text: &str, value: &Value, as_json: bool) -> String {
     if as_json { json_line(value) } else { visible(text) }
 }
 
-/// Text with a space for each control character but the ends of its lines: a terminal would obey them.
+/// Text with a space for each character that isn't seen, but the ends of its lines: a terminal would obey them.
 pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if c != '\n' && is_control(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if c != '\n' && is_unseen(c) { ' ' } else { c }).collect()
 }
 
-/// JSON without control characters, also those that JSON needn't escape.
+/// Control characters, marks of direction, and what has no width and joins nothing.
+fn is_unseen(c: char) -> bool {
+    is_control(c) || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// JSON without such characters, also those that JSON needn't escape.
 pub fn json_line(value: &Value) -> String {
     value.to_string().chars().fold(String::new(), |mut line, c| {
-        if is_control(c) {
+        if is_unseen(c) {
             line.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             line.push(c);
@@ -333,11 +338,11 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_change_a_terminal() {
-        let text = "body  a\x1b[2J\r\u{7f}\u{9b}\u{202e}b\n      世";
+        let text = "body  a\x1b[2J\r\u{7f}\u{9b}\u{202e}b\u{200f}\n      世";
         let value = json!({ "body": text });
-        assert_eq!(line(text, &value, false), "body  a [2J    b\n      世");
+        assert_eq!(line(text, &value, false), "body  a [2J    b \n      世");
         let as_json = line(text, &value, true);
-        assert!(!as_json.chars().any(is_control), "{as_json:?}");
+        assert!(!as_json.chars().any(is_unseen), "{as_json:?}");
         assert_eq!(serde_json::from_str::<Value>(&as_json).unwrap(), value);
     }
 

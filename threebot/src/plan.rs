@@ -276,7 +276,7 @@ impl Plan {
         }));
         lines.extend(self.replaced.map(|(version, _)| {
             format!(
-                "  at once    {} TFT for the reservation of version {version}, which never ran",
+                "  at once    {} TFT for version {version}, unless its node reports before that it runs",
                 format_tft(self.replaced_tft())
             )
         }));

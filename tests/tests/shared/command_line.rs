@@ -51,6 +51,15 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     ensure_the_subxt_example_runs(grid, &file)
 }
 
+/// Each takes a nonce that the others want, too.
+pub fn calls_at_once_with_one_key_all_succeed(grid: &mut Grid) -> Result<()> {
+    let user = &grid.user;
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..5).map(|_| scope.spawn(|| user.threebot(&["deposit", "1"]))).collect();
+        calls.into_iter().try_for_each(|call| call.join().expect("a failure is an error").map(drop))
+    })
+}
+
 pub fn a_stored_key_signs_and_its_calls_are_found(grid: &mut Grid) -> Result<()> {
     let folder = grid.run().subfolder("keys")?;
     let passphrase = folder.join("passphrase");

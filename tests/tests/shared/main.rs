@@ -29,6 +29,7 @@ const CONTRACTS: &[Scenario] = &scenarios![
     deployment::a_contract_runs_is_billed_and_leaves_nothing,
     deployment::a_volume_lies_on_hard_disks,
     command_line::people_deploy_list_and_cancel,
+    command_line::calls_at_once_with_one_key_all_succeed,
     command_line::a_stored_key_signs_and_its_calls_are_found,
     teams::teams_sign_as_their_page_says,
     command_line::farmers_see_and_set_all_of_their_own,

@@ -710,6 +710,7 @@ pub async fn await_all(
     awaited: &mut Vec<Awaited>,
     limit: Duration,
 ) -> Result<Finished> {
+    note(&format!("waiting for {}", counted(awaited.len() as u64, "contract")), session.json);
     let heard = Heard::default();
     let contracts = awaited.iter().map(|awaited| (awaited.contract, awaited.version)).collect();
     let waits = timeout(limit, all_run(session, twin, awaited, &heard));

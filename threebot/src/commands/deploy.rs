@@ -51,7 +51,7 @@ With `secrets: { db: TEXT }` in the file and `DB_PASSWORD: { secret: db }` in `e
 rest stays readable. `type: zlogs, data: { zmachine: web, output: https://… }` sends the output of a machine to you.
 A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Use a token that may only read this
 image, and revoke it when the contract is closed: the farmer of the node can get at what runs there.
-The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
+The last line that a failing workload writes becomes public on the chain, unless its body is sealed.
 A machine with `public_ip: true, ports: [80/tcp]` has a public IPv4 address of
 which this port is open; `ipv6: true` gives it an IPv6 address. What goes over
 them and over sites is paid for in advance with --traffic-gb; without that, they

@@ -197,6 +197,7 @@ impl Farm {
 async fn create(session: &Session, name: String, consent: &Consent) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     session.twin(&at).await?;
+    ensure_name(&at, &name).await?;
     let purse = Purse::read(&at, session.account()?).await?;
     let held = purse.deposit_text("a farm", at.farm_deposit()?, "it is removed")?;
     consent.ask(session, &format!("create the farm {name:?}: {held}"))?;
@@ -204,6 +205,27 @@ async fn create(session: &Session, name: String, consent: &Consent) -> Result<An
     let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;
     Ok(Answer::new(format!("farm {farm}: {name}"), json!({ "farm": farm, "name": name })))
+}
+
+/// Fails for a name that no farm can have, or another farm has.
+async fn ensure_name(at: &GridAt, name: &str) -> Result<()> {
+    if !is_name(name) {
+        let text = format!("{name:?} is no name of a farm: it has 3 to 40 of A-Z a-z 0-9 _ -");
+        bail!(Foreseen::new("Farms.NameInvalid", text));
+    }
+    if let Some(farm) = at.farm_by_name(name).await? {
+        bail!(Foreseen::new(
+            "Farms.NameTaken",
+            format!("farm {farm} has the name {name:?}, or one that looks like it: choose another one")
+        ));
+    }
+    Ok(())
+}
+
+/// The rule of the chain's farms.
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (3..=40).contains(&name.len()) && name.bytes().all(is_part)
 }
 
 async fn list(at: &GridAt, twin: TwinId) -> Result<Answer> {
@@ -489,6 +511,18 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
     use tfgrid_client::api::runtime_types::tfgrid_primitives::net::Interface;
+
+    #[test]
+    fn a_farms_name_is_checked_as_the_chain_does() {
+        let longest = "a".repeat(40);
+        for name in ["abc", "A_-9", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        let longer = "a".repeat(41);
+        for name in ["", "ab", "sunny!", "a b c", "ñandú", &longer] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_ticket_is_named_by_either_half() {

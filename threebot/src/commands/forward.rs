@@ -46,7 +46,7 @@ What goes over it is encrypted from end to end, and needs no public address. It 
 
 Examples:
   threebot forward 7 8080:web:80           http://127.0.0.1:8080 is its port 80
-  threebot forward 7 0:web:80 5432:db:5432 any free port, and another one
+  threebot forward 7 0:web:80 53:db:53     any free port, and another one
   threebot forward 7 5353:dns:53/udp")]
 pub struct Forward {
     #[command(flatten)]

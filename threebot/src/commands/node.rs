@@ -397,7 +397,7 @@ async fn drain(
     let contracts = own_offer(session, &at, node).await?.contracts;
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     ensure_notice(within_ms, at.drain_notice_ms().await?)?;
-    let closes_at = (at.timestamp_ms().await? / 1_000).saturating_add(within.as_secs());
+    let closes_at = at.timestamp_ms().await?.saturating_add(within_ms).saturating_add(SLACK_MS) / 1_000;
     let when = format!("at {} (in {})", moment(closes_at), stretch(within.as_secs()));
     let closing = counted(contracts.into(), "contract");
     consent.ask(

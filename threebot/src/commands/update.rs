@@ -15,7 +15,7 @@ use crate::{
     device::DeviceFile,
     foreseen::{self, Purse},
     heard::Heard,
-    output::Answer,
+    output::{Answer, note},
     pins,
     plan::{Plan, Replaced},
     sealing::{Identity, Sealing, unopened},
@@ -111,6 +111,9 @@ impl Update {
         let deposit = self.consent.ask_for(&session, &plan)?;
         let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
+        if !self.waiting.no_wait {
+            note(&format!("waiting until version {version} of contract {contract} runs"), session.json);
+        }
         let heard = Heard::default();
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
@@ -333,7 +336,7 @@ fn deposit_note(pending: Option<&Pending>) -> String {
     match pending {
         None => "the deposit of the old version is returned when the new one runs".into(),
         Some(Pending { version, deposit: None, .. }) => {
-            format!("the deposit of version {version} is returned at once: the new version replaces it")
+            format!("the deposit of version {version} is returned when the new version replaces it")
         }
         Some(Pending { version, .. }) => format!(
             "the deposit of version {version} is returned at once, and that of the one that runs when the new one does"
@@ -420,7 +423,7 @@ mod tests {
     #[test]
     fn deposits_return_at_once_where_a_version_is_replaced() {
         assert!(deposit_note(None).ends_with("when the new one runs"));
-        let first = "the deposit of version 2 is returned at once: the new version replaces it";
+        let first = "the deposit of version 2 is returned when the new version replaces it";
         assert_eq!(deposit_note(Some(&pending(None))), first);
         let update = deposit_note(Some(&pending(Some(5))));
         assert!(update.contains("version 2 is returned at once, and that of the one that runs"), "{update}");
