@@ -472,7 +472,7 @@ mod tests {
     fn a_replaced_version_is_paid_for_at_once() {
         let plan = |ms| Plan { new_rate: 0, ..plan(103_750_000, 103_750_000) }.replacing(&replaced(ms, true));
         let text = plan(1).text();
-        assert!(text.contains("at once    0.0345833 TFT for the reservation of version 1"), "{text}");
+        assert!(text.contains("at once    0.0345833 TFT for version 1"), "{text}");
         assert_eq!(plan(20 * MINUTE_MS).value()["at_once_tft_1e7"], "691667");
         let text = Plan { credit: 2_100_000, ..plan(1) }.ensure_affordable().unwrap_err().to_string();
         assert!(text.contains("`threebot deposit 0.0320833` first"), "{text}");
