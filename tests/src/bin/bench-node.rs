@@ -48,7 +48,7 @@ that is new.
 
 Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS]]
 
-  TRANSFERS      60000 if it isn't given
+  TRANSFERS      12000 if it isn't given
   CONTRACTS      9000 if it isn't given
   --beside PATH  the same transfers on the development chain of another node
                  afterwards: the SDK's stock template, which has the same
@@ -146,7 +146,7 @@ impl Asked {
             }
         }
         let (transfers, contracts) = match counts[..] {
-            [] => (60_000, 9_000),
+            [] => (12_000, 9_000),
             [transfers] => (transfers, 9_000),
             [transfers, contracts] => (transfers, contracts),
             _ => bail!(HELP),
