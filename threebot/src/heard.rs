@@ -93,7 +93,7 @@ impl Heard {
     pub async fn goodbye(&self) {
         let peers = mem::take(&mut self.lock().peers);
         let mut leaving: JoinSet<()> =
-            peers.into_iter().map(|peer| async move { peer::goodbye(&peer).await }).collect();
+            peers.into_iter().map(|peer| async move { peer.close().await }).collect();
         while leaving.join_next().await.is_some() {}
     }
 

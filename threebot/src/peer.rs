@@ -40,8 +40,6 @@ use tokio::{
 
 /// A node reads its tenants' keys at least this often.
 const KNOWN_WITHIN: Duration = Duration::from_secs(45);
-/// Time for a node to hear that its caller goes; else a timeout tells it.
-const GOODBYE: Duration = Duration::from_millis(100);
 /// From one try to the next.
 const TRY_EVERY: Duration = Duration::from_millis(300);
 
@@ -223,7 +221,7 @@ pub async fn connect<T>(
                 match answer {
                     Ok(answer) => return Ok((peer, answer)),
                     Err(error) => {
-                        goodbye(&peer).await;
+                        peer.close().await;
                         error
                     }
                 }
@@ -405,14 +403,9 @@ impl Connected {
 
     /// What the call returns, after the node has been told goodbye.
     pub async fn done<T>(self, result: Result<T, PeerError>) -> Result<T> {
-        goodbye(&self.peer).await;
+        self.peer.close().await;
         Ok(result?)
     }
-}
-
-/// Closes the connection, without a wait for whatever the endpoint still has to do.
-pub async fn goodbye(peer: &NodePeer) {
-    drop(timeout(GOODBYE, peer.close()).await);
 }
 
 /// What comes in on the standard input, from a thread of its own: a read of it can't be cancelled.

@@ -25,8 +25,8 @@ use tokio::{
 
 /// The time that a node has to be reached.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
-/// Limit for a connection to end.
-const CLOSE_WITHIN: Duration = Duration::from_millis(200);
+/// Time for a node to hear that its caller goes; else a timeout tells it.
+const CLOSE_WITHIN: Duration = Duration::from_millis(100);
 /// The time that a node has to begin an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes that are copied at a time in each direction of a forwarded port.

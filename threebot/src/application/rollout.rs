@@ -130,7 +130,7 @@ struct Work {
     line: Line,
     state: State,
     before: Rates,
-    /// What it replaces.
+    /// The last version that was asked for, which this one replaces; `None` of a new contract.
     active: Option<Deployment>,
 }
 

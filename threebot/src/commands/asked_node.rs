@@ -5,7 +5,7 @@ use super::logs::seconds_ago;
 use crate::{
     cli::Global,
     output::{self, Answer},
-    peer::{OwnNode, goodbye},
+    peer::OwnNode,
     time::{exact_moment, stretch},
 };
 use anyhow::Result;
@@ -41,7 +41,7 @@ pub struct Status {
 impl Status {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let (peer, status) = self.node.connect(global).await?;
-        goodbye(&peer).await;
+        peer.close().await;
         Ok(Answer::new(text(&status), json!(status)))
     }
 }
@@ -91,7 +91,7 @@ impl Logs {
         let (peer, _) = self.node.connect(global).await?;
         let wanted = NodeLogs { follow: self.follow, tail: self.tail, since: self.since.map(seconds_ago) };
         let printed = print(&peer, wanted, global.json).await;
-        goodbye(&peer).await;
+        peer.close().await;
         printed?;
         Ok(Answer::printed(ExitCode::SUCCESS))
     }

@@ -397,14 +397,15 @@ async fn drain(
     let contracts = own_offer(session, &at, node).await?.contracts;
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     ensure_notice(within_ms, at.drain_notice_ms().await?)?;
-    let closes_at = at.timestamp_ms().await?.saturating_add(within_ms).saturating_add(SLACK_MS) / 1_000;
+    let from_now_ms = within_ms.saturating_add(SLACK_MS);
+    let closes_at = at.timestamp_ms().await?.saturating_add(from_now_ms) / 1_000;
     let when = format!("at {} (in {})", moment(closes_at), stretch(within.as_secs()));
     let closing = counted(contracts.into(), "contract");
     consent.ask(
         session,
         &format!("node {node} will take no new contracts, and what it has ({closing}) will close {when}"),
     )?;
-    let deadline = at.grid_info().await?.grid_now.saturating_add(within_ms).saturating_add(SLACK_MS);
+    let deadline = at.grid_info().await?.grid_now.saturating_add(from_now_ms);
     let reason = BoundedVec(reason.into_bytes());
     session.submit("node drain", &api::transactions().nodes().drain(node, deadline, reason)).await?;
     let text = format!("node {node} drains; {closing} to close {when}");
