@@ -177,6 +177,17 @@ frontend web
         }
     }
 
+    /// This column of the proxy's statistics of a server, or of a whole `BACKEND`; empty where there is none.
+    fn statistic(&self, backend: &str, server: &str, column: usize) -> String {
+        let socket = format!("/run/zos/{}/gateway/admin.sock", hex::encode(&self.key[..4]));
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(b"show stat\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let found = answer.lines().find_map(|line| line.strip_prefix(&format!("{backend},{server},")));
+        found.and_then(|columns| columns.split(',').nth(column)).unwrap_or_default().to_owned()
+    }
+
     /// Processes of the proxy.
     fn proxies(&self) -> Vec<i32> {
         let config = format!("/run/zos/{}/gateway/haproxy.cfg", hex::encode(&self.key[..4]));
@@ -208,6 +219,25 @@ impl Drop for Node {
             purged.unwrap().unwrap();
             assert!(self.proxies().is_empty() && !self.data.path().join("gateway").exists());
         }
+    }
+}
+
+/// Drops all that comes into the network of a namespace, until it is dropped.
+struct Silence(String);
+
+impl Silence {
+    fn begin(namespace: String) -> Self {
+        let rules = "add table inet silence; \
+                     add chain inet silence in { type filter hook input priority 0; policy drop; }";
+        succeeds("ip", &["netns", "exec", &namespace, "nft", rules]);
+        Self(namespace)
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("ip").args(["netns", "exec", &self.0, "nft", "delete table inet silence"]).status();
     }
 }
 
@@ -420,6 +450,33 @@ async fn names_come_and_go_and_no_request_of_another_fails() {
     }
     changing.await.unwrap();
     node.until_answer("blog", "blog 200 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_reload_in_a_pause_of_the_network_fails_no_request() {
+    let mut node = Node::new().await;
+    let others = ["one", "two", "three", "four"];
+    node.gateway.grant(&grants(&[&["shop"], &others[..]].concat()));
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    let before = node.proxies();
+    let pause = Silence::begin(node.namespace());
+    for (contract, name) in (2..).zip(others) {
+        node.gateway.ensure(&node.spec(contract, name, &[&backend])).await.unwrap();
+    }
+    assert_ne!(node.proxies(), before, "its pool was full");
+    wait_until("the new process to find the server down", || {
+        node.statistic("http.5.site.0", "s0", 15) == "DOWN"
+    });
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| node.get("shop", &[]));
+        // The request is on its way to the server.
+        wait_until("the request", || node.statistic("http.5.site.0", "BACKEND", 2) == "1");
+        drop(pause);
+        assert_eq!(asked.join().unwrap(), "hello 200 2");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

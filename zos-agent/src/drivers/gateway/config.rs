@@ -36,6 +36,7 @@ defaults common
     timeout check 2s
     retries 3
     option redispatch 1
+    option persist
     balance roundrobin
     default-server check inter 1s fall 2 rise 1 maxconn 1000
 defaults raw from common
@@ -53,6 +54,11 @@ defaults web from common
     option forwardfor
     http-error status 503 content-type text/plain string "This site is published here, but none of its servers answers.\n"
 "#;
+
+/// Where all servers of a site have failed their checks, its first is tried all the same: a reload believes its first
+/// check, and a pause of the network fails all. It takes `option persist`.
+const LAST_RESORT: &str = r"
+    use-server s0 unless { nbsrv gt 0 }";
 
 /// Port 80. The names of files are filled in.
 const PLAIN: &str = r#"
@@ -312,7 +318,7 @@ fn backend(
     let defaults = if pool.protocol.is_http() { "web" } else { "raw" };
     let name = pool.backend(index);
     let addresses = servers.get(&name).map(Vec::as_slice).unwrap_or_default();
-    let _ = writeln!(text, "backend {name} from {defaults}");
+    let _ = writeln!(text, "backend {name} from {defaults}{LAST_RESORT}");
     if let Some((namespace, id)) = namespace {
         let _ = writeln!(text, "    # {namespace} is {id}");
     }
