@@ -4,7 +4,7 @@
 use super::{event, image::Image, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
-    consent::Consent,
+    consent::{Consent, unasked},
     foreseen::{Foreseen, Purse},
     interface::{Interfaces, shown},
     output::{Answer, Usage, counted, row},
@@ -50,6 +50,7 @@ pub enum Farm {
         farm: OneFarm,
     },
     /// Give your farm another name
+    #[command(arg = unasked())]
     Rename {
         /// The farm's id
         #[arg(value_parser = parse_id::<FarmId>)]
@@ -58,6 +59,7 @@ pub enum Farm {
         name: String,
     },
     /// Let all nodes of your farm be rented as a whole only, or in parts again; contracts that are there stay
+    #[command(arg = unasked())]
     Dedicated {
         /// The farm's id
         #[arg(value_parser = parse_id::<FarmId>)]
@@ -67,6 +69,7 @@ pub enum Farm {
         dedicated: Switch,
     },
     /// Offer a public address to the contracts on your nodes (holds 5 TFT)
+    #[command(arg = unasked())]
     AddIp {
         #[command(flatten)]
         farm: OneFarm,
@@ -74,6 +77,7 @@ pub enum Farm {
         interfaces: Interfaces,
     },
     /// Offer a public address that no contract has no more; what it holds is returned
+    #[command(arg = unasked())]
     RemoveIp {
         /// The address's id, as `threebot farm show` lists it
         #[arg(value_parser = parse_id::<u32>)]
@@ -92,6 +96,7 @@ pub enum Farm {
         farm: OneFarm,
     },
     /// Claim all rewards of a farm's nodes that have matured; anyone may call it, and the farmer gets them
+    #[command(arg = unasked())]
     Claim {
         #[command(flatten)]
         farm: OneFarm,
@@ -117,6 +122,7 @@ pub enum Farm {
     },
     Image(Image),
     /// Close a boot ticket: no more machines join with it, and what it holds is returned
+    #[command(arg = unasked())]
     CloseTicket {
         /// The ticket as it was printed, or its public half in hex
         #[arg(value_parser = parse_ticket)]
