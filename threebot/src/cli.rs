@@ -191,7 +191,7 @@ key new, key import, key show, key list, key use, team new, team list, team remo
 twin show, twin find, farm list, farm show, farm rewards, farm earnings, farm watch, balance, name list, gateway list, \
 node find, node list, node show, node status, node logs, node contracts, nodes, ps, status, logs, exec, forward, cp, \
 events, top, restart, stop, start, snapshot take, snapshot list, snapshot verify, device list, msg send, msg call, \
-msg listen, msg contact, bill, funds, refill, bot list, heal status, heal schema, oracle show, history, tx, show, \
+msg contact, bill, funds, refill, bot list, heal status, heal schema, oracle show, history, tx, show, \
 calc cost, calc farming, calc units, completions, man, reference, plan, diff, wait, net join, net show";
 
     #[test]
