@@ -185,6 +185,15 @@ mod tests {
     use clap::CommandFactory;
     use std::iter;
 
+    /// Commands that neither sign a call nor ask.
+    const WITHOUT_YES: &str = "\
+key new, key import, key show, key list, key use, team new, team list, team remove, approve list, approve show, \
+twin show, twin find, farm list, farm show, farm rewards, farm earnings, farm watch, balance, name list, gateway list, \
+node find, node list, node show, node status, node logs, node contracts, nodes, ps, status, logs, exec, forward, cp, \
+events, top, restart, stop, start, snapshot take, snapshot list, snapshot verify, device list, msg send, msg call, \
+msg contact, bill, funds, refill, bot list, heal status, heal schema, oracle show, history, tx, show, \
+calc cost, calc farming, calc units, completions, man, reference, plan, diff, wait, net join, net show";
+
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
@@ -231,6 +240,24 @@ mod tests {
             open.extend(command.get_subcommands().cloned());
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn each_command_that_signs_or_asks_takes_yes() {
+        let mut root = Cli::command().disable_help_subcommand(true);
+        root.build();
+        let (mut open, mut without) = (vec![&root], Vec::new());
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands());
+            let takes_yes = command.get_arguments().any(|arg| arg.get_long() == Some("yes"));
+            if !takes_yes && !command.is_subcommand_required_set() {
+                without.extend(command.get_bin_name().and_then(|name| name.strip_prefix("threebot ")));
+            }
+        }
+        let mut expected: Vec<&str> = WITHOUT_YES.split(", ").collect();
+        expected.sort_unstable();
+        without.sort_unstable();
+        assert_eq!(without, expected);
     }
 
     #[test]

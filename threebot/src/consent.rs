@@ -7,7 +7,7 @@ use crate::{
     session::Session,
 };
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Arg, ArgAction, Args};
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 use tfgrid_client::{primitives::Balance, units::format_tft};
@@ -22,6 +22,12 @@ pub struct Consent {
     /// Go ahead without a question, as --json does; needed where there is no terminal
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `--yes` of a command that signs and asks nothing.
+pub fn unasked() -> Arg {
+    let help = "Changes nothing: this command asks no question; scripts may give it to every command that signs a call";
+    Arg::new("yes").short('y').long("yes").action(ArgAction::SetTrue).help(help)
 }
 
 impl Consent {

@@ -546,7 +546,19 @@ fn failure_text(failure: &Failure, image: Option<&str>) -> String {
     let words = String::from_utf8_lossy(text);
     let is_news = !words.is_empty() && (image.is_none() || !words.starts_with(UNTOLD));
     let words = image.into_iter().chain(is_news.then_some(&*words)).map(|words| format!(": {words}"));
-    format!("{} ({code:?}){place}{}", code_text(*code), words.collect::<String>())
+    let advice = volume_advice(failure).unwrap_or_default();
+    format!("{} ({code:?}){place}{}{advice}", code_text(*code), words.collect::<String>())
+}
+
+/// How an owner learns what keeps a volume from becoming what a sealed update says: its node doesn't tell.
+fn volume_advice(failure: &Failure) -> Option<&'static str> {
+    let [path, text] = [&failure.path[..], &failure.text[..]].map(String::from_utf8_lossy);
+    let is_volume = path.ends_with("/data/size") || path.ends_with("/data/disk");
+    let is_untold = failure.code == FailureCode::BodyInvalid && text.starts_with(UNTOLD);
+    (is_volume && is_untold && failure.version > 1).then_some(
+        ". A volume can't shrink, nor move to another kind of disk: `threebot update --dry-run` tells what it is now, \
+         with the file of your key in --identity",
+    )
 }
 
 /// The same for scripts.
@@ -653,6 +665,25 @@ pub mod tests {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("the image (ImageNotFound), at /workloads/0: no such tag node"), "{text}");
         assert!(text.contains("charged   0.0000083 TFT, 0.00000415 USD"), "{text}");
+    }
+
+    #[test]
+    fn a_sealed_volume_that_is_refused_is_told_with_what_to_pass() {
+        let rejection = |field: &str| {
+            let path = format!("/workloads/0/data/{field}");
+            Rejection::new(FailureCode::BodyInvalid, path, "a volume can't shrink: this one has 5 bytes")
+        };
+        let told = |rejection: Rejection, version| failure_text(&rejection.failure(version), None);
+        for field in ["size", "disk"] {
+            let text = told(rejection(field).withheld(), 2);
+            assert!(text.ends_with("with the file of your key in --identity"), "{text}");
+        }
+        let first = told(rejection("size").withheld(), 1);
+        let other = told(rejection("image").withheld(), 2);
+        let public = told(rejection("size"), 2);
+        for text in [first, other, public] {
+            assert!(!text.contains("--identity"), "{text}");
+        }
     }
 
     #[test]

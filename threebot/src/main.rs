@@ -23,6 +23,7 @@ mod output;
 mod peer;
 mod pins;
 mod plan;
+mod progress;
 mod rights;
 mod sealing;
 mod secret;

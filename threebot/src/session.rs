@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    foreseen::Foreseen,
     keyring::{KeyFile, Keyring, is_key_name},
     output::{Usage, warn},
     team::{self, Signed},
@@ -156,7 +157,10 @@ impl Session {
         let account = self.account()?;
         match at.twin_of(&account).await? {
             Some(twin) => Ok(twin),
-            None => bail!("the account {account} has no twin yet: create one with `threebot twin create`"),
+            None => bail!(Foreseen::new(
+                "Twins.NoTwin",
+                format!("the account {account} has no twin yet: create one with `threebot twin create`")
+            )),
         }
     }
 

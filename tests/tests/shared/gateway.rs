@@ -3,7 +3,7 @@
 //! A page behind a web gateway.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, process::Command, time::Duration};
 use tfgrid_tests::{DOMAIN, GATEWAY, GREETING, Grid, shop_deployment, wait_for};
 
@@ -78,6 +78,7 @@ pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
 
     let released = user.threebot(&["name", "release", "shop"])?;
     ensure!(released["contract"] == name && released["state"] == "closed", "{released}");
+    ensure!(released["sites"] == json!([{ "contract": deployed["contract"], "site": "shop" }]), "{released}");
     wait_for("the name to be given up", LIMIT, || Ok(page(grid).is_err().then_some(())))?;
     user.threebot(&["cancel", &contract])?;
     Ok(())

@@ -91,6 +91,8 @@ fn the_chain_refuses_strangers(grid: &Grid) -> Result<Person> {
     let image = page_deployment(&grid.image, 1).to_string();
     let error = error_of(submit_file(grid, &stranger, &image))?;
     ensure!(error.contains("NoTwin"), "{error}");
+    let error = error_of(stranger.threebot(&["deposit", "1"]))?;
+    ensure!(error.contains("exit status: 4") && error.contains("Twins.NoTwin"), "{error}");
     stranger.threebot(&["twin", "create"])?;
     let error = error_of(submit_file(grid, &stranger, &image))?;
     ensure!(error.contains("CreditTooLow"), "{error}");

@@ -7,7 +7,9 @@ mod placement;
 mod rollout;
 mod steps;
 
-pub use owned::{Owned, Running, contracts_named, ensure_ranges, key_text, state_of};
+pub use owned::{
+    Deployed, Owned, Running, SealedContract, contracts_named, ensure_ranges, key_text, state_of,
+};
 pub use placement::{Ask, Market, place};
 pub use rollout::{Awaited, CALLS_AT_ONCE, Finished, Options, Rollout, await_all, cancelling, compare};
 pub use steps::{Difference, State, are_secrets_unknown, differences};

@@ -49,12 +49,8 @@ pub struct Owned {
 
 impl Owned {
     pub async fn read(at: &GridAt, contracts: &[TwinContract], key: Option<&SealKey>) -> Result<Self> {
-        let nodes = contracts.iter().filter(|own| matches!(own.target, Target::Node { .. }));
-        let read = answers(nodes.clone().map(|own| record_of(at.clone(), own.contract))).await?;
         let mut owned = Self { has_key: key.is_some(), ..Self::default() };
-        for (own, record) in nodes.zip(read) {
-            // It has closed since the list was made.
-            let Some((record, body)) = record else { continue };
+        for (own, record, body) in records_of(at, contracts).await? {
             owned.add(own, &record, body, key);
         }
         Ok(owned)
@@ -143,6 +139,52 @@ impl Owned {
     }
 }
 
+/// What the node contracts of an owner run, or were asked to run last.
+#[derive(Default)]
+pub struct Deployed {
+    pub open: Vec<(ContractId, NodeId, Deployment)>,
+    /// Contracts that are sealed, and that no key opens.
+    pub sealed: Vec<SealedContract>,
+    /// Whether there is a key.
+    pub has_key: bool,
+}
+
+/// What the chain says of a contract that no key opens.
+pub struct SealedContract {
+    pub contract: ContractId,
+    pub node: NodeId,
+    /// Its ranges of private networks.
+    pub ranges: Vec<(String, Ipv4Net)>,
+}
+
+impl Deployed {
+    pub async fn read(at: &GridAt, contracts: &[TwinContract], key: Option<&SealKey>) -> Result<Self> {
+        let mut deployed = Self { has_key: key.is_some(), ..Self::default() };
+        for (own, record, body) in records_of(at, contracts).await? {
+            let (ContractKind::Node(versions), Target::Node { node, .. }) = (&record.kind, &own.target)
+            else {
+                continue;
+            };
+            let (contract, node) = (own.contract, *node);
+            match opened(body, key) {
+                Ok(deployment) => deployed.open.extend(deployment.map(|open| (contract, node, open))),
+                Err(Sealed) => {
+                    let pending = versions.pending.as_ref();
+                    let networks = pending.map_or(&versions.networks, |pending| &pending.networks);
+                    let ranges = networks.0.iter().filter_map(range_of).collect();
+                    deployed.sealed.push(SealedContract { contract, node, ranges });
+                }
+            }
+        }
+        Ok(deployed)
+    }
+
+    /// How many contracts can't be read, and what opens them; `None` where all can.
+    pub fn sealed_note(&self) -> Option<String> {
+        sealed_note(self.sealed.len(), self.has_key)
+    }
+}
+
 /// Fails if a contract of the twin other than `own` has addresses of these networks' ranges.
 pub async fn ensure_ranges(
     at: &GridAt,
@@ -183,6 +225,18 @@ fn asked_for(record: &Versions, resources: Resources, public_ips: u8) -> (Resour
     pending.map_or((resources, public_ips), |pending| (*pending.resources, pending.public_ips))
 }
 
+/// The node contracts among these that are still open, with their records and the last bodies that were asked for.
+async fn records_of<'a>(
+    at: &GridAt,
+    contracts: &'a [TwinContract],
+) -> Result<Vec<(&'a TwinContract, Contract, Body<Vec<u8>>)>> {
+    let nodes = contracts.iter().filter(|own| matches!(own.target, Target::Node { .. }));
+    let read = answers(nodes.clone().map(|own| record_of(at.clone(), own.contract))).await?;
+    // One may have closed since the list was made.
+    let open = nodes.zip(read).filter_map(|(own, read)| read.map(|(record, body)| (own, record, body)));
+    Ok(open.collect())
+}
+
 /// An open contract and the last body that was asked for.
 async fn record_of(at: GridAt, contract: ContractId) -> Result<Option<(Contract, Body<Vec<u8>>)>> {
     let Some(record) = at.contract(contract).await? else { return Ok(None) };
@@ -221,6 +275,10 @@ pub fn key_text(has_key: bool) -> &'static str {
     }
 }
 
+fn sealed_note(count: usize, has_key: bool) -> Option<String> {
+    (count > 0).then(|| format!("{count} of your contracts are sealed: {}", key_text(has_key)))
+}
+
 /// The contracts that these words mean: ids, or names of applications.
 ///
 /// # Errors
@@ -235,10 +293,8 @@ pub fn contracts_named(words: &[String], owned: &Owned) -> Result<Vec<ContractId
             }
         };
         if its.is_empty() {
-            let sealed = match owned.unreadable.len() {
-                0 => String::new(),
-                count => format!("; {count} of your contracts are sealed: {}", key_text(owned.has_key)),
-            };
+            let sealed = sealed_note(owned.unreadable.len(), owned.has_key);
+            let sealed = sealed.map_or_else(String::new, |note| format!("; {note}"));
             bail!("no application of yours has the name {word:?}: `threebot ps` lists them{sealed}");
         }
         let new: Vec<_> = its.into_iter().filter(|contract| !contracts.contains(contract)).collect();

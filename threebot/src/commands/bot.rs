@@ -3,8 +3,13 @@
 
 use super::limits::{self, NewLimits};
 use crate::{
-    account::parse_account, cli::Global, consent::Consent, foreseen::Foreseen, output::Answer,
-    rights::Rights, session::Session,
+    account::parse_account,
+    cli::Global,
+    consent::{Consent, unasked},
+    foreseen::Foreseen,
+    output::Answer,
+    rights::Rights,
+    session::Session,
 };
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -48,6 +53,7 @@ Example:
     /// Let an account manage your contracts no more; the contracts go on
     ///
     /// The bot may know for good what it could read: change secrets that were sealed to it.
+    #[command(arg = unasked())]
     Remove {
         /// The bot's account, SS58
         #[arg(value_parser = parse_account)]

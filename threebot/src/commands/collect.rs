@@ -2,7 +2,7 @@
 //! `threebot collect`
 
 use super::{event, farm::ensure_exists};
-use crate::{cli::Global, output::Answer, session::Session};
+use crate::{cli::Global, consent::unasked, output::Answer, session::Session};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ const CONTRACTS_AT_ONCE: usize = 50;
 
 /// Collect what contracts have earned and pay the farmer; anyone may call it
 #[derive(Args)]
-#[command(after_help = "\
+#[command(arg = unasked(), after_help = "\
 Examples:
   threebot collect --farm 1    all contracts on its nodes, then pay the farmer
   threebot collect 7 8         only these, of whatever farm; nobody is paid yet

@@ -5,6 +5,7 @@ use crate::{
     cli::Global,
     output::{Answer, Usage},
     peer::{Connected, Target},
+    progress::{Progress, is_watched},
 };
 use anyhow::{Context, Error, Result, bail};
 use clap::Args;
@@ -103,9 +104,10 @@ impl Cp {
             (from, to) => bail!(not_a_copy(&from, &to)),
         };
         let connected = self.target.connect(global).await?;
+        let mut progress = Progress::new(is_watched(global.json));
         let copied = match copy {
-            Copy::Out { from, to } => copy_out(&connected, from, to).await,
-            Copy::In { from, to } => copy_in(&connected, from, to).await,
+            Copy::Out { from, to } => copy_out(&connected, from, to, &mut progress).await,
+            Copy::In { from, to } => copy_in(&connected, from, to, &mut progress).await,
         };
         let contract = connected.contract;
         connected.done(Ok(())).await?;
@@ -147,7 +149,7 @@ async fn copy(connected: &Connected, ask: Ask) -> Result<Call<'_>, PeerError> {
     Ok(call)
 }
 
-async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()> {
+async fn copy_out(connected: &Connected, from: Place, to: PathBuf, progress: &mut Progress) -> Result<()> {
     let (_, Some(name)) = from.parts() else {
         let text = format!("{} has no name that it could get here: leave out the / at its end", from.path);
         bail!(Usage::new(text));
@@ -162,6 +164,7 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
     let into = unpacked.path().to_owned();
     let unpacking = spawn_blocking(move || unpack(reader, &into));
     let mut archive = async_pipe::Sender::from_owned_fd(OwnedFd::from(writer))?;
+    let mut moved = 0;
     loop {
         match call.next().await? {
             Some(Frame::Data(bytes)) => {
@@ -169,6 +172,8 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
                 if archive.write_all(&bytes).await.is_err() {
                     break;
                 }
+                moved += bytes.len() as u64;
+                progress.tell("", moved);
             }
             Some(Frame::Message(Message::Done {})) => break,
             _ => return Err(PeerError::Unexpected.into()),
@@ -227,7 +232,7 @@ fn target_there<'a>(from: &Path, to: &'a Place) -> Result<(&'a str, PathBuf)> {
     }
 }
 
-async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> {
+async fn copy_in(connected: &Connected, from: PathBuf, to: Place, progress: &mut Progress) -> Result<()> {
     let (folder, name) = target_there(&from, &to)?;
     let call =
         copy(connected, Ask::CopyIn { workload: to.workload.clone(), path: folder.to_owned() }).await?;
@@ -236,12 +241,14 @@ async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> 
     let mut archive = async_pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let (mut input, mut output) = call.split();
     let sending = async {
-        let mut bytes = vec![0; MAX_FRAME_BYTES];
+        let (mut bytes, mut moved) = (vec![0; MAX_FRAME_BYTES], 0);
         while let Ok(count @ 1..) = archive.read(&mut bytes).await {
             // A node that takes no more says why.
             if input.data(&bytes[..count]).await.is_err() {
                 break;
             }
+            moved += count as u64;
+            progress.tell("", moved);
         }
         drop(archive);
         // An archive that isn't whole isn't ended either.

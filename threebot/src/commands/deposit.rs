@@ -4,6 +4,7 @@
 use super::funds::Funding;
 use crate::{
     cli::Global,
+    consent::unasked,
     foreseen::{Foreseen, Purse},
     output::Answer,
     session::Session,
@@ -19,6 +20,7 @@ use tfgrid_client::{
 
 /// Pay TFT into a twin's credit: your own, or anybody's
 #[derive(Args)]
+#[command(arg = unasked())]
 pub struct Deposit {
     /// In TFT, such as 12.5
     #[arg(value_parser = parse_amount)]

@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    consent::unasked,
     device::DeviceFile,
     foreseen::Foreseen,
     output::Answer,
@@ -28,6 +29,7 @@ pub enum Device {
     /// Let this device, or another one, see and enter your workloads
     ///
     /// Nodes learn of it within 45 seconds. A twin has four devices at most; one of them may be a bot.
+    #[command(arg = unasked())]
     Add {
         /// Public key of another device, as `threebot device list` prints it there
         #[arg(value_name = "KEY", value_parser = parse_key)]
@@ -41,6 +43,7 @@ pub enum Device {
         device: DeviceFile,
     },
     /// Take a device from your twin: what it has open ends within a minute
+    #[command(arg = unasked())]
     Remove {
         /// Its public key; that of this device if it isn't given
         #[arg(value_name = "KEY", value_parser = parse_key)]

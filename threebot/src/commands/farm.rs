@@ -4,7 +4,7 @@
 use super::{event, image::Image, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
-    consent::Consent,
+    consent::{Consent, unasked},
     foreseen::{Foreseen, Purse},
     interface::{Interfaces, shown},
     output::{Answer, Usage, counted, row},
@@ -50,6 +50,7 @@ pub enum Farm {
         farm: OneFarm,
     },
     /// Give your farm another name
+    #[command(arg = unasked())]
     Rename {
         /// The farm's id
         #[arg(value_parser = parse_id::<FarmId>)]
@@ -58,6 +59,7 @@ pub enum Farm {
         name: String,
     },
     /// Let all nodes of your farm be rented as a whole only, or in parts again; contracts that are there stay
+    #[command(arg = unasked())]
     Dedicated {
         /// The farm's id
         #[arg(value_parser = parse_id::<FarmId>)]
@@ -67,6 +69,7 @@ pub enum Farm {
         dedicated: Switch,
     },
     /// Offer a public address to the contracts on your nodes (holds 5 TFT)
+    #[command(arg = unasked())]
     AddIp {
         #[command(flatten)]
         farm: OneFarm,
@@ -74,6 +77,7 @@ pub enum Farm {
         interfaces: Interfaces,
     },
     /// Offer a public address that no contract has no more; what it holds is returned
+    #[command(arg = unasked())]
     RemoveIp {
         /// The address's id, as `threebot farm show` lists it
         #[arg(value_parser = parse_id::<u32>)]
@@ -92,6 +96,7 @@ pub enum Farm {
         farm: OneFarm,
     },
     /// Claim all rewards of a farm's nodes that have matured; anyone may call it, and the farmer gets them
+    #[command(arg = unasked())]
     Claim {
         #[command(flatten)]
         farm: OneFarm,
@@ -117,6 +122,7 @@ pub enum Farm {
     },
     Image(Image),
     /// Close a boot ticket: no more machines join with it, and what it holds is returned
+    #[command(arg = unasked())]
     CloseTicket {
         /// The ticket as it was printed, or its public half in hex
         #[arg(value_parser = parse_ticket)]
@@ -254,13 +260,7 @@ fn farm_value(farm: &farmer::Farm) -> Value {
 }
 
 async fn show(at: &GridAt, farm: FarmId) -> Result<Answer> {
-    let shown = Shown {
-        farm: at.farm(farm).await?.with_context(|| format!("no farm has the id {farm}"))?,
-        nodes: at.nodes_of_farm(farm).await?,
-        ips: at.addresses_of_farm(farm).await?,
-        tickets: at.tickets_of_farm(farm).await?,
-        payable: at.farm_earnings(farm).await?,
-    };
+    let shown = Shown::read(at, farm).await?;
     Ok(Answer::new(shown.text(), shown.value()))
 }
 
@@ -274,9 +274,43 @@ struct Shown {
 }
 
 impl Shown {
+    async fn read(at: &GridAt, farm: FarmId) -> Result<Self> {
+        Ok(Self {
+            farm: at.farm(farm).await?.with_context(|| format!("no farm has the id {farm}"))?,
+            nodes: at.nodes_of_farm(farm).await?,
+            ips: at.addresses_of_farm(farm).await?,
+            tickets: at.tickets_of_farm(farm).await?,
+            payable: at.farm_earnings(farm).await?,
+        })
+    }
+
+    /// Fails while the farm has what must go before it, in the order of the chain. Rewards that haven't matured and
+    /// bonds are left to the chain.
+    fn ensure_empty(&self) -> Result<()> {
+        let id = self.farm.id;
+        let tickets: Vec<_> = self.tickets.iter().filter(|(_, ticket)| !ticket.closed).collect();
+        let (code, has, advice) = if !self.nodes.is_empty() {
+            let has = format!("nodes: {}", listed(&self.nodes));
+            ("Farms.FarmHasNodes", has, "`threebot node remove NODE` removes one".to_owned())
+        } else if self.payable > 0 {
+            let has = format!("earnings: {} TFT", format_tft(self.payable));
+            ("Farms.FarmHasEarnings", has, format!("`threebot collect --farm {id}` pays them"))
+        } else if !self.ips.is_empty() {
+            let ids: Vec<_> = self.ips.iter().map(|ip| ip.ip).collect();
+            let has = format!("public addresses: {}", listed(&ids));
+            ("Farms.FarmHasIps", has, "`threebot farm remove-ip IP` removes one".to_owned())
+        } else if tickets.is_empty() {
+            return Ok(());
+        } else {
+            let keys: Vec<_> = tickets.iter().map(|(public, _)| hex::encode(public)).collect();
+            let has = format!("open boot tickets: {}", listed(&keys));
+            ("Farms.FarmHasOpenTickets", has, "`threebot farm close-ticket TICKET` closes one".to_owned())
+        };
+        bail!(Foreseen::new(code, format!("farm {id} still has {has}; {advice}")))
+    }
+
     fn text(&self) -> String {
-        let ids: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
-        let nodes = if ids.is_empty() { "none".to_string() } else { ids.join(" ") };
+        let nodes = if self.nodes.is_empty() { "none".to_string() } else { listed(&self.nodes) };
         let mut rows = vec![
             row("farm", &format!("{} of twin {}: {}", self.farm.id, self.farm.twin, self.farm.name)),
             row("certified", if self.farm.gold { "as a data centre" } else { "no" }),
@@ -319,6 +353,10 @@ impl Shown {
             .collect();
         value
     }
+}
+
+fn listed(ids: &[impl ToString]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn ip_state(state: &IpState) -> (&'static str, Option<u64>) {
@@ -400,6 +438,7 @@ async fn remove(session: &Session, farm: FarmId, consent: &Consent) -> Result<An
     const WHAT: &str = "farm remove";
     let at = session.grid.finalized().await?;
     ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    Shown::read(&at, farm).await?.ensure_empty()?;
     consent.ask(session, &format!("farm {farm} goes for good, and others can take its name"))?;
     let included = session.submit(WHAT, &api::transactions().farms().remove(farm)).await?;
     let released = event::<api::farms::events::FarmRemoved>(&included, WHAT)?.released;
@@ -533,18 +572,23 @@ mod tests {
         assert!(parse_ticket("ab").is_err());
     }
 
-    #[test]
-    fn a_farm_is_shown_with_addresses_and_tickets() {
+    fn full() -> Shown {
         let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
         let address = PublicIp { v4, v6: None };
-        let ticket = BootTicket { farm: 3, nodes_left: 2, expires: 1_700_000_000, closed: false };
-        let shown = Shown {
+        let open = BootTicket { farm: 3, nodes_left: 2, expires: 1_700_000_000, closed: false };
+        let closed = BootTicket { nodes_left: 0, closed: true, ..open };
+        Shown {
             farm: farmer::Farm { id: 3, twin: 4, name: "sunny".into(), dedicated: false, gold: true },
             nodes: vec![1, 2],
             ips: vec![IpInfo { ip: 9, address, state: IpState::Taken(7), removed: false }],
-            tickets: vec![([0xab; 32], ticket)],
+            tickets: vec![([0xab; 32], open), ([0xcd; 32], closed)],
             payable: 15_000_000,
-        };
+        }
+    }
+
+    #[test]
+    fn a_farm_is_shown_with_addresses_and_tickets() {
+        let shown = full();
         let text = shown.text();
         for part in [
             "farm      3 of twin 4: sunny",
@@ -560,6 +604,29 @@ mod tests {
         assert_eq!((&value["tickets"][0]["nodes"], &value["nodes"]), (&json!(2), &json!([1, 2])));
         let none = Shown { nodes: Vec::new(), ..shown };
         assert!(none.text().contains("nodes     none"), "{}", none.text());
+    }
+
+    #[test]
+    fn a_farm_that_is_not_empty_is_not_removed() {
+        let mut shown = full();
+        let refused = |shown: &Shown| {
+            let error = shown.ensure_empty().unwrap_err();
+            (error.downcast_ref::<Foreseen>().unwrap().code, error.to_string())
+        };
+        let nodes = "farm 3 still has nodes: 1 2; `threebot node remove NODE` removes one";
+        assert_eq!(refused(&shown), ("Farms.FarmHasNodes", nodes.into()));
+        shown.nodes.clear();
+        let earnings = "farm 3 still has earnings: 1.5 TFT; `threebot collect --farm 3` pays them";
+        assert_eq!(refused(&shown), ("Farms.FarmHasEarnings", earnings.into()));
+        shown.payable = 0;
+        let ips = "farm 3 still has public addresses: 9; `threebot farm remove-ip IP` removes one";
+        assert_eq!(refused(&shown), ("Farms.FarmHasIps", ips.into()));
+        shown.ips.clear();
+        let (code, text) = refused(&shown);
+        assert!(code == "Farms.FarmHasOpenTickets" && text.contains(": abab"), "{text}");
+        assert!(!text.contains("cdcd") && text.contains("threebot farm close-ticket TICKET"), "{text}");
+        shown.tickets.remove(0);
+        assert!(shown.ensure_empty().is_ok());
     }
 
     #[test]

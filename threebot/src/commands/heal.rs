@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    consent::unasked,
     device::DeviceFile,
     heal::{
         Chain, Healer, Hold, Journal, Mandate, Message, Metrics, Move, Order, Step, Teller, Volumes,
@@ -35,6 +36,7 @@ const SHOWN: usize = 20;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
+    arg = unasked(),
     after_help = "\
 Examples:
   threebot heal --mandate heal.yaml --state bot --dry-run   what it would do

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot limits`
 
-use crate::{cli::Global, output::Answer, session::Session};
+use crate::{cli::Global, consent::unasked, output::Answer, session::Session};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tfgrid_client::{
 
 /// Show or set spending limits: they bind you and whoever acts for you (1 USD per hour before you set one)
 #[derive(Args)]
-#[command(after_help = "\
+#[command(arg = unasked(), after_help = "\
 Examples:
   threebot limits                            show them
   threebot limits --rate 0.05 --refill 100   0.05 USD per hour, 100 TFT a month

@@ -4,6 +4,7 @@
 use super::twin::{publish, publishable};
 use crate::{
     cli::Global,
+    consent::unasked,
     device::{DeviceFile, config_folder},
     msg::{
         Allowed, Book, Contacts, Flusher, Listening, Mailbox, Outbox, Queued, Reader, SendError, Sender,
@@ -123,7 +124,7 @@ pub struct Call {
 /// Nobody may write who isn't named. A message that was acknowledged outlives a crash of this program, and is shown
 /// once. It runs until it is ended.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(arg = unasked(), after_help = "\
 With --json, each line on stdout is an object, and a line on stdin answers:
   {\"message\": {\"id\": \"7-…\", \"from\": 7, \"text\": …, \"request\": true, …}}
   {\"answer\": {\"id\": \"7-…\", \"text\": …}}    {\"done\": \"7-…\"}

@@ -3,22 +3,24 @@
 
 use super::event;
 use crate::{
-    application::cancelling,
+    application::{Deployed, cancelling},
     cli::Global,
     consent::Consent,
-    contract::{self, own_record, status_columns},
+    contract::{self, merge, own_record, status_columns},
     foreseen::{self, Foreseen, Purse},
     output::Answer,
     plan::Plan,
+    sealing::Identity,
     session::Session,
 };
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 use tfgrid_client::{
     api,
+    deployment::{Workload, WorkloadData},
     primitives::{
-        Rates,
+        ContractId, Rates,
         views::{Target, TwinContract},
     },
     units::parse_unique_name,
@@ -44,6 +46,8 @@ Example:
         #[arg(value_parser = parse_unique_name)]
         name: String,
         #[command(flatten)]
+        identity: Identity,
+        #[command(flatten)]
         consent: Consent,
     },
     /// List your names
@@ -55,7 +59,7 @@ impl Name {
         let session = Session::open(global).await?;
         match self {
             Self::Reserve { name, consent } => reserve(&session, &name, &consent).await,
-            Self::Release { name, consent } => release(&session, &name, &consent).await,
+            Self::Release { name, identity, consent } => release(&session, &name, &identity, &consent).await,
             Self::List => {
                 let at = session.grid.finalized().await?;
                 Ok(list(&at.contracts_of_twin(session.twin(&at).await?).await?))
@@ -87,18 +91,44 @@ async fn reserve(session: &Session, name: &str, consent: &Consent) -> Result<Ans
     Ok(Answer::new(text, json!({ "contract": contract, "name": name, "plan": plan.value() })))
 }
 
-async fn release(session: &Session, name: &str, consent: &Consent) -> Result<Answer> {
+async fn release(session: &Session, name: &str, identity: &Identity, consent: &Consent) -> Result<Answer> {
+    let key = identity.read()?;
     let at = session.grid.finalized().await?;
     let contract =
         at.contract_of_name(name).await?.with_context(|| format!("nobody has the name {name:?}"))?;
-    own_record(&at, session.twin(&at).await?, contract).await?;
-    consent.ask(
-        session,
-        &format!("give the name {name:?} back: others can take it, and sites of that name end"),
-    )?;
+    let twin = session.twin(&at).await?;
+    own_record(&at, twin, contract).await?;
+    let deployed = Deployed::read(&at, &at.contracts_of_twin(twin).await?, key.as_ref()).await?;
+    let sites = sites_named(name, &deployed);
+    consent.ask(session, &release_text(name, &sites, deployed.sealed_note()))?;
     let call = api::transactions().utility().batch_all(vec![cancelling(contract)]);
     session.submit("name release", &call).await?;
-    contract::answer(session, contract, None).await
+    let mut answer = contract::answer(session, contract, None).await?;
+    let value = |(contract, site): &(ContractId, &str)| json!({ "contract": contract, "site": site });
+    merge(&mut answer.value, json!({ "sites": sites.iter().map(value).collect::<Vec<Value>>() }));
+    Ok(answer)
+}
+
+/// The sites of an owner that have this name, with their contracts.
+fn sites_named<'a>(name: &str, deployed: &'a Deployed) -> Vec<(ContractId, &'a str)> {
+    let has_name = |workload: &&Workload| {
+        let WorkloadData::GatewayNameProxy(site) = &workload.data else { return false };
+        site.name == name
+    };
+    let open = deployed.open.iter().flat_map(|(contract, _, deployment)| {
+        let sites = deployment.workloads.iter().filter(has_name);
+        sites.map(move |workload| (*contract, workload.name.as_str()))
+    });
+    open.collect()
+}
+
+/// What giving a name back does to these sites; `sealed` says which contracts may have others.
+fn release_text(name: &str, sites: &[(ContractId, &str)], sealed: Option<String>) -> String {
+    let ending =
+        sites.iter().map(|(contract, site)| format!("\nthe site {site:?} of contract {contract} ends"));
+    let unknown = sealed.map(|note| format!("\nmore sites of that name may end: {note}"));
+    let text = format!("give the name {name:?} back: others can take it, and sites of that name end");
+    [text].into_iter().chain(ending).chain(unknown).collect()
 }
 
 /// The names among a twin's contracts.
@@ -118,7 +148,30 @@ fn list(contracts: &[TwinContract]) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::primitives::views::ContractStatus;
+    use tfgrid_client::{deployment::Deployment, primitives::views::ContractStatus};
+
+    #[test]
+    fn sites_of_a_name_are_told_before_it_is_given_back() {
+        let site = |name: &str, host: &str| {
+            let kind = if host.contains('.') { "fqdn" } else { "name" };
+            json!({ "name": name, "type": format!("gateway-{kind}-proxy"),
+                    "data": { kind: host, "backends": ["http://185.69.166.20:80"] } })
+        };
+        let workloads = json!([site("www", "shop"), site("blog", "blog"), site("own", "shop.example.org")]);
+        let body = json!({ "version": 1, "workloads": workloads }).to_string();
+        let deployment = Deployment::parse(body.as_bytes()).unwrap();
+        let deployed = Deployed { open: vec![(7, 3, deployment)], ..Default::default() };
+        assert_eq!(sites_named("shop", &deployed), [(7, "www")]);
+        assert!(sites_named("other", &deployed).is_empty());
+        let text = release_text("shop", &[(7, "www")], Some("1 of your contracts are sealed".into()));
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        let expected = [
+            "the site \"www\" of contract 7 ends",
+            "more sites of that name may end: 1 of your contracts are sealed",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(release_text("shop", &[], None).lines().count(), 1);
+    }
 
     #[test]
     fn names_are_listed_with_their_contracts() {

@@ -3,7 +3,7 @@
 
 use super::net_create::Create;
 use crate::{
-    application::state_of,
+    application::{Deployed, SealedContract},
     cli::Global,
     device::{DeviceFile, config_folder},
     output::{Answer, Usage},
@@ -13,6 +13,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use std::{
     fs::{self, OpenOptions},
@@ -28,7 +29,7 @@ use tfgrid_client::{
         PeerError,
         protocol::{FailedCode, Joining},
     },
-    primitives::{ContractId, NodeId, views::Target as On},
+    primitives::{ContractId, NodeId},
     units::parse_id,
     wireguard::{key_from_text, key_text, new_secret, public_key},
 };
@@ -119,21 +120,17 @@ struct Part {
     peers: Vec<(NetworkPeer, Ipv4Addr)>,
 }
 
-/// The networks of the caller's contracts, and the contracts that no key opens.
-async fn own_parts(global: &Global, identity: &Identity) -> Result<(Vec<Part>, Vec<ContractId>)> {
+/// The networks of the caller's contracts, as far as these can be read.
+async fn own_parts(global: &Global, identity: &Identity) -> Result<(Vec<Part>, Deployed)> {
     let key = identity.read()?;
     let session = Session::open(global).await?;
     let at = session.grid.finalized().await?;
     let contracts = at.contracts_of_twin(session.twin(&at).await?).await?;
-    let (mut parts, mut unread) = (Vec::new(), Vec::new());
-    for own in contracts {
-        let On::Node { node, .. } = own.target else { continue };
-        match state_of(&at, &own, key.as_ref()).await {
-            Ok(state) => parts.extend(parts_of(own.contract, node, &state.deployment)),
-            Err(_) => unread.push(own.contract),
-        }
-    }
-    Ok((parts, unread))
+    let deployed = Deployed::read(&at, &contracts, key.as_ref()).await?;
+    let open = deployed.open.iter();
+    let parts =
+        open.flat_map(|(contract, node, deployment)| parts_of(*contract, *node, deployment)).collect();
+    Ok((parts, deployed))
 }
 
 fn parts_of(contract: ContractId, node: NodeId, deployment: &Deployment) -> Vec<Part> {
@@ -155,8 +152,8 @@ impl Join {
     async fn run(self, global: &Global) -> Result<Answer> {
         let secret = self.secret()?;
         let public = public_key(&secret);
-        let (parts, unread) = own_parts(global, &self.identity).await?;
-        let (part, peer, ip) = self.found(&parts, &public, &unread)?;
+        let (parts, deployed) = own_parts(global, &self.identity).await?;
+        let (part, peer, ip) = self.found(&parts, &public, deployed.sealed_note().as_deref())?;
         let connected = Target::new(part.contract, self.device).connect(global).await?;
         let joining = joining(&connected, &part.name).await;
         let direct = connected.peer.direct_ip();
@@ -209,12 +206,12 @@ impl Join {
         Ok(key_from_text(text.trim()).ok_or_else(wrong)?)
     }
 
-    /// The peer with this key.
+    /// The peer with this key. `sealed` says what of the caller's can't be read.
     fn found<'a>(
         &self,
         parts: &'a [Part],
         key: &[u8; 32],
-        unread: &[ContractId],
+        sealed: Option<&str>,
     ) -> Result<(&'a Part, &'a NetworkPeer, Ipv4Addr)> {
         let of_network = parts.iter().filter(|part| part.name == self.network);
         let of_network: Vec<_> = of_network
@@ -226,10 +223,7 @@ impl Join {
         let found =
             of_network.iter().flat_map(|part| part.peers.iter().map(move |(peer, ip)| (*part, peer, *ip)));
         let found: Vec<_> = found.filter(|(_, peer, _)| is_it(peer)).collect();
-        let sealed = match unread {
-            [] => String::new(),
-            unread => format!("; {} of your contracts can't be read: --identity may open them", unread.len()),
-        };
+        let sealed = sealed.map_or_else(String::new, |note| format!("; {note}"));
         match (&found[..], &of_network[..]) {
             ([found], _) => Ok(*found),
             ([], []) => bail!("no contract of yours has the network {:?}{sealed}", self.network),
@@ -318,19 +312,19 @@ fn absolute(file: &Path) -> PathBuf {
 
 impl Show {
     async fn run(self, global: &Global) -> Result<Answer> {
-        let (parts, unread) = own_parts(global, &self.identity).await?;
-        let mut text = table(&parts);
-        if !unread.is_empty() {
-            let count = unread.len();
-            text.push_str(&format!("\n{count} of your contracts can't be read: --identity may open them"));
-        }
+        let (parts, deployed) = own_parts(global, &self.identity).await?;
+        let mut text = table(&parts, &deployed.sealed);
+        text.extend(deployed.sealed_note().map(|note| format!("\n{note}")));
         let values: Vec<Value> = parts.iter().map(value).collect();
-        Ok(Answer::new(text, json!({ "networks": values, "unread": unread })))
+        let unread: Vec<ContractId> = deployed.sealed.iter().map(|sealed| sealed.contract).collect();
+        let sealed: Vec<Value> = deployed.sealed.iter().flat_map(sealed_values).collect();
+        Ok(Answer::new(text, json!({ "networks": values, "unread": unread, "sealed": sealed })))
     }
 }
 
-fn table(parts: &[Part]) -> String {
-    if parts.is_empty() {
+/// Networks, and what the chain says of those that can't be read.
+fn table(parts: &[Part], sealed: &[SealedContract]) -> String {
+    if parts.is_empty() && sealed.iter().all(|sealed| sealed.ranges.is_empty()) {
         return "you have no private network".into();
     }
     let row = |name: &str, contract: &str, node: &str, range: &str, subnet: &str| {
@@ -341,6 +335,12 @@ fn table(parts: &[Part]) -> String {
         let (range, subnet) = (network.range().to_string(), network.subnet.to_string());
         rows.push(row(name, &contract.to_string(), &node.to_string(), &range, &subnet));
         rows.extend(peers.iter().map(|(peer, ip)| format!("  peer {} at {ip}", peer.name)));
+    }
+    for SealedContract { contract, node, ranges } in sealed {
+        let (contract, node) = (contract.to_string(), node.to_string());
+        let row =
+            |(name, range): &(String, Ipv4Net)| row(name, &contract, &node, &range.to_string(), "sealed");
+        rows.extend(ranges.iter().map(row));
     }
     rows.join("\n")
 }
@@ -358,6 +358,14 @@ fn value(Part { contract, node, name, network, peers, .. }: &Part) -> Value {
         "range": network.range().to_string(),
         "peers": peers.iter().map(peer).collect::<Vec<_>>(),
     })
+}
+
+fn sealed_values(SealedContract { contract, node, ranges }: &SealedContract) -> Vec<Value> {
+    let value = |(name, range): &(String, Ipv4Net)| {
+        let range = range.to_string();
+        json!({ "network": name, "contract": contract, "node": node, "range": range })
+    };
+    ranges.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -389,7 +397,7 @@ mod tests {
         let parts = [part(7, 1), part(8, 1), part(9, 2)];
         let found = |more: &[&str], key: u8| {
             let found = join(more);
-            let found = found.found(&parts, &[key; 32], &[12]);
+            let found = found.found(&parts, &[key; 32], Some("1 of your contracts are sealed"));
             found.map(|(part, peer, ip)| (part.contract, peer.name.clone(), ip.to_string()))
         };
         assert_eq!(found(&[], 2).unwrap(), (9, "laptop".into(), "10.20.1.7".into()));
@@ -399,9 +407,9 @@ mod tests {
         let add = error(&["--peer", "phone"], 3);
         let line = format!("    - {{ name: phone, public_key: {} }}\n", key_text(&[3; 32]));
         assert!(add.contains(&line) && add.contains("threebot update 7"), "{add}");
-        assert!(add.contains("1 of your contracts can't be read"), "{add}");
+        assert!(add.ends_with("; 1 of your contracts are sealed"), "{add}");
         let made = [Part { is_made: true, ..part(7, 1) }];
-        let add = join(&[]).found(&made, &[3; 32], &[]).err().unwrap().to_string();
+        let add = join(&[]).found(&made, &[3; 32], None).err().unwrap().to_string();
         let create =
             format!("net create site --subnet 10.20.0.0/16 --node 3 --peer laptop={}", key_text(&[3; 32]));
         assert!(add.contains(&create), "{add}");
@@ -465,12 +473,30 @@ PersistentKeepalive = 25
     #[test]
     fn networks_are_a_table_with_their_peers() {
         let part = part(7, 1);
-        let text = table(std::slice::from_ref(&part));
+        let text = table(std::slice::from_ref(&part), &[]);
         let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(words, ["site", "7", "3", "10.20.1.0/24", "10.20.0.0/16"]);
         assert_eq!(text.lines().last(), Some("  peer laptop at 10.20.1.7"));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert_eq!(value(&part)["peers"][0]["ip"], "10.20.1.7");
-        assert_eq!(table(&[]), "you have no private network");
+        assert_eq!(table(&[], &[]), "you have no private network");
+    }
+
+    #[test]
+    fn networks_that_are_sealed_are_told_as_far_as_known() {
+        let sealed = |contract, ranges| Deployed {
+            sealed: vec![SealedContract { contract, node: 3, ranges }],
+            ..Default::default()
+        };
+        let lan = sealed(7, vec![("lan".into(), "10.20.1.0/24".parse().unwrap())]);
+        let text = table(&[], &lan.sealed);
+        let words: Vec<&str> = text.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(words, ["lan", "7", "3", "10.20.1.0/24", "sealed"]);
+        let value = json!({ "network": "lan", "contract": 7, "node": 3, "range": "10.20.1.0/24" });
+        assert_eq!(sealed_values(&lan.sealed[0]), [value]);
+        let note = "1 of your contracts are sealed: --identity with your key opens that";
+        assert_eq!(lan.sealed_note().as_deref(), Some(note));
+        assert_eq!(table(&[], &sealed(8, Vec::new()).sealed), "you have no private network");
+        assert_eq!(Deployed::default().sealed_note(), None);
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::Global,
     closing::calendar_time,
-    consent::Consent,
+    consent::{Consent, unasked},
     contract::size_text,
     foreseen::Foreseen,
     interface::Interfaces,
@@ -67,6 +67,7 @@ pub enum Node {
     PublicConfig(PublicConfig),
     Location(Location),
     /// Let your node be rented as a whole only, or in parts again; contracts that are there stay
+    #[command(arg = unasked())]
     Dedicated {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -76,6 +77,7 @@ pub enum Node {
         dedicated: Switch,
     },
     /// Send your empty node to sleep, or wake it
+    #[command(arg = unasked())]
     Power {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -85,6 +87,7 @@ pub enum Node {
         target: Power,
     },
     /// Let a node count as online again whose key two machines have used; stop one of them before
+    #[command(arg = unasked())]
     ClearClone {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -99,6 +102,7 @@ pub enum Node {
         consent: Consent,
     },
     /// Get the bond back of a node that has left farming
+    #[command(arg = unasked())]
     WithdrawBond {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -119,6 +123,7 @@ pub enum Node {
         consent: Consent,
     },
     /// Let your node take contracts again
+    #[command(arg = unasked())]
     CancelDrain {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -139,6 +144,7 @@ pub enum Node {
         node: NodeId,
     },
     /// Set the extra fee for renting your node; a higher one counts after the chain's notice
+    #[command(arg = unasked())]
     Fee {
         /// The node's id
         #[arg(value_parser = parse_id::<NodeId>)]
@@ -153,7 +159,7 @@ pub enum Node {
 ///
 /// What isn't given is removed.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(arg = unasked(), after_help = "\
 Examples:
   threebot node public-config 1 --ipv4 185.69.166.10/24 --gateway 185.69.166.1
   threebot node public-config 1 --ipv4 185.69.166.10/24 --gateway 185.69.166.1 \\
@@ -178,6 +184,7 @@ pub struct PublicConfig {
 
 /// Say where your node stands
 #[derive(Args)]
+#[command(arg = unasked())]
 pub struct Location {
     /// The node's id
     #[arg(value_parser = parse_id::<NodeId>)]

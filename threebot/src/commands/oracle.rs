@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    consent::unasked,
     output::{Answer, message, visible},
     session::Session,
     time::stretch,
@@ -40,7 +41,7 @@ pub enum Oracle {
 
 /// Keep telling the chain the price of TFT until stopped (oracle members only)
 #[derive(Args)]
-#[command(after_help = "\
+#[command(arg = unasked(), after_help = "\
 Examples:
   threebot oracle feed --file /run/tft-price
   threebot oracle feed --url https://prices.example.org/tft --pointer /data/usd

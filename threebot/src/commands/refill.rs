@@ -2,7 +2,7 @@
 //! `threebot refill`
 
 use super::funds::Funding;
-use crate::{cli::Global, output::Answer, session::Session};
+use crate::{cli::Global, consent::unasked, output::Answer, session::Session};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use tfgrid_client::api::{self, runtime_types::pallet_grid_billing::types::AutoRefill};
@@ -22,7 +22,7 @@ enum RefillCommand {
     /// Let your account buy more credit whenever it is used up
     ///
     /// How much it may take in 30 days is a limit that only you can set: `threebot limits --refill TFT`.
-    #[command(after_help = "\
+    #[command(arg = unasked(), after_help = "\
 Example:
   threebot limits --refill 100      at most 100 TFT in 30 days
   threebot refill on --hours 72     three days at a time")]
@@ -32,6 +32,7 @@ Example:
         hours: u32,
     },
     /// Let contracts pause when the credit is used up
+    #[command(arg = unasked())]
     Off,
 }
 

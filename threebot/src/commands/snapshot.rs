@@ -7,6 +7,7 @@ use crate::{
     contract::{not_open, size_text},
     output::{Answer, Usage},
     peer::{OwnDevice, Target},
+    progress::is_watched,
     sealing::Identity,
     session::Session,
     snapshot::{self, Around, Keys, Of, Place, Snapshot as Named, list, remove, take, verify},
@@ -208,7 +209,9 @@ impl Take {
             ([], true) => Of::All,
             (named, _) => Of::Named(named),
         };
-        let taken = take(&connected.peer, &device, contract, of, place, &keys, around.as_ref()).await;
+        let is_watched = is_watched(global.json);
+        let taken =
+            take(&connected.peer, &device, contract, of, place, &keys, around.as_ref(), is_watched).await;
         connected.done(Ok(())).await?;
         let taken = taken?;
         let lines = taken.iter().map(told);

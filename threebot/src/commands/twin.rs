@@ -8,7 +8,7 @@ use super::{
 use crate::{
     account::parse_account,
     cli::Global,
-    consent::Consent,
+    consent::{Consent, unasked},
     device::DeviceFile,
     foreseen::{Foreseen, Purse},
     msg::parse_address,
@@ -48,7 +48,7 @@ pub enum Twin {
     /// Set all devices of your twin at once, or its sealing key, or both
     ///
     /// What isn't given stays as it is. `threebot device` adds and removes single devices.
-    #[command(after_help = "\
+    #[command(arg = unasked(), after_help = "\
 Examples:
   threebot twin update --devices 3d40…,d759…    these two and no other
   threebot twin update --no-seal-key            seal to nodes alone from now on")]
@@ -56,7 +56,7 @@ Examples:
     /// Publish where bots of your twin are reached, in place of what the chain says; without an address, nowhere
     ///
     /// `threebot msg send` of others finds them there. Everybody sees it. The deposit is 0.001 TFT a byte.
-    #[command(after_help = "\
+    #[command(arg = unasked(), after_help = "\
 Examples:
   threebot twin publish 192.0.2.9:9618
   threebot twin publish https://relay.example.org    a relay at which they are
@@ -75,6 +75,7 @@ Examples:
         consent: Consent,
     },
     /// Take over a twin that is offered to your account; its devices and bots are those of its old account no more
+    #[command(arg = unasked())]
     Accept {
         /// The twin's id
         #[arg(value_parser = parse_id::<TwinId>)]
@@ -90,6 +91,7 @@ Examples:
     ///
     /// `age-keygen -o FILE`, of the package age, makes one; `threebot show ID --identity FILE` opens with it. Earlier
     /// deployments stay as they are.
+    #[command(arg = unasked())]
     SealKey {
         /// The public half, as age-keygen prints it
         #[arg(value_name = "age1…")]

@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    consent::unasked,
     foreseen::{Foreseen, Purse},
     output::Answer,
     session::Session,
@@ -21,6 +22,7 @@ const SLACK_MS: u64 = 60_000;
 
 /// Take credit back to your account
 #[derive(Args)]
+#[command(arg = unasked())]
 pub struct Withdraw {
     /// In TFT, such as 12.5; if omitted, everything that can be withdrawn
     #[arg(value_parser = parse_amount)]

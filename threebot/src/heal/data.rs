@@ -192,7 +192,8 @@ impl Snapshots for Volumes {
         let keys = self.keys(&at, contract).await?;
         let node = connected(&at, contract, &self.device, self.is_json).await?;
         let of = if self.roots { Of::All } else { Of::Volumes };
-        let taken = take(&node.peer, &self.device, contract, of, &self.place, &keys, around.as_ref()).await;
+        let taken =
+            take(&node.peer, &self.device, contract, of, &self.place, &keys, around.as_ref(), false).await;
         node.done(Ok(())).await?;
         let taken = taken?.into_iter().map(|taken| taken.snapshot);
         let times =

@@ -2,6 +2,7 @@
 //! Takes a snapshot: the node tells the hashes of all chunks, and sends those that the place lacks.
 
 use super::{Keys, MANIFEST, MAX_MANIFEST_BYTES, Place, Snapshot, last, located, manifest};
+use crate::{contract::size_text, progress::Progress};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -84,7 +85,8 @@ impl Of<'_> {
     }
 }
 
-/// Takes a snapshot of each, also after one has failed; the first failure is told.
+/// Takes a snapshot of each, also after one has failed; the first failure is told. `is_watched` is whether there is a
+/// terminal for how far each is.
 pub async fn take(
     peer: &NodePeer,
     device: &Device,
@@ -93,6 +95,7 @@ pub async fn take(
     place: &Place,
     keys: &Keys,
     around: Option<&Around>,
+    is_watched: bool,
 ) -> Result<Vec<Taken>> {
     let with_roots = !matches!(of, Of::Volumes);
     let there: BTreeSet<_> = peer.volumes(contract, with_roots).await?.into_keys().collect();
@@ -100,7 +103,7 @@ pub async fn take(
     ensure!(!names.is_empty(), "contract {contract} has no volume; --roots saves the roots of its machines");
     let (mut taken, mut failed) = (Vec::new(), None);
     for name in names {
-        let one = take_one(peer, device, contract, &name, place, keys, around).await;
+        let one = take_one(peer, device, contract, &name, place, keys, around, is_watched).await;
         match one.with_context(|| format!("{name} of contract {contract}")) {
             Ok(one) => taken.push(one),
             // One machine that can't be saved keeps no volume from being so.
@@ -118,6 +121,7 @@ async fn take_one(
     place: &Place,
     keys: &Keys,
     around: Option<&Around>,
+    is_watched: bool,
 ) -> Result<Taken> {
     let snapshot = Snapshot::now(contract, workload);
     // One that can't be used is no reason to take none.
@@ -148,10 +152,12 @@ async fn take_one(
     ended?;
     let mut taking = Taking::new(place, keys, &snapshot, since.as_ref().map(|(_, manifest)| manifest));
     let mut ahead: VecDeque<Open> = VecDeque::new();
+    let mut progress = Progress::new(is_watched);
     loop {
         let next = timeout(GOES_ON_WITHIN, output.next()).await.map_err(|_| PeerError::NoAnswer)??;
         let Some(Frame::Data(bytes)) = next else { bail!(PeerError::Unexpected) };
         taking.moved_bytes += bytes.len() as u64;
+        progress.tell(&format!("{workload}: {},", size_text(taking.bytes)), taking.moved_bytes);
         match Part::read(&bytes).context("the node sends what isn't a tree")? {
             Part::Batch(steps) => {
                 let open = taking.open(steps).context("the node sends what isn't a tree")?;
