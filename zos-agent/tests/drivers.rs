@@ -252,6 +252,14 @@ impl Host {
         format!("zos-{}-{id}", hex::encode(&self.node_key[..4]))
     }
 
+    /// The kernel's folder about the bridge of a contract's network.
+    fn bridge(&self, contract: ContractId) -> PathBuf {
+        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
+        let network = format!("zos-{contract}");
+        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
+        Path::new("/sys/class/net").join(bridge)
+    }
+
     /// Removes everything of the contract.
     async fn destroy(&self, contract: ContractId) {
         for machine in self.machines.observe().await.unwrap().machines {

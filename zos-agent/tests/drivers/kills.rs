@@ -109,11 +109,8 @@ impl Host {
         let id = self.docker(&["inspect", "--format", "{{.Id}}", &self.name(&spec.id)]);
         let layer = root.join("image/btrfs/layerdb/mounts").join(&id).join("mount-id");
         let layer = fs::read_to_string(layer).unwrap();
-        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
-        let network = format!("zos-{}", spec.id.contract);
-        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
         vec![
-            Path::new("/sys/class/net").join(bridge),
+            self.bridge(spec.id.contract),
             root.join("image/btrfs/layerdb/mounts").join(&id),
             root.join("containers").join(id),
             root.join("btrfs/subvolumes").join(layer),

@@ -22,7 +22,7 @@ pub use names::{image_volumes, machine_of_volumes};
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
     ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId, io_error, limits,
-    pool::Pool,
+    pool::{Pool, entries},
     tools::{Tool, run},
     uplink::{self, IP},
 };
@@ -393,35 +393,38 @@ impl DockerMachines {
         self.pool.stopped().join(self.common.names.container(id))
     }
 
-    fn unmark(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        let mark = self.mark(id);
-        match fs::remove_file(&mark) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", &mark, error)),
-            _ => Ok(()),
-        }
+    /// A file that is there as long as anything of a contract's network may be. An engine that is killed while it
+    /// removes the network forgets it, and leaves its bridge.
+    fn network_mark(&self, contract: ContractId) -> PathBuf {
+        self.pool.networks().join(self.common.names.mark(contract))
     }
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
+        let is_there = self.has_network(docker, contract).await?;
+        let mark = self.network_mark(contract);
+        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        if is_there {
+            return Ok(());
+        }
+        let created =
+            docker.create_network(contract_network(&self.common, contract, uplink::mtu().await?)).await;
+        created.map(drop).map_err(|error| failure("create the network", &names::network(contract), error))
+    }
+
+    /// Whether the engine has the contract's network. One of another node's is an error.
+    async fn has_network(&self, docker: &Docker, contract: ContractId) -> Result<bool, DriverError> {
         let name = names::network(contract);
         let found = existing(docker.inspect_network(&name, None::<InspectNetworkOptions>).await)
             .map_err(|error| failure("inspect the network", &name, error))?;
-        match found {
-            None => docker
-                .create_network(contract_network(&self.common, contract, uplink::mtu().await?))
-                .await
-                .map(drop)
-                .map_err(|error| failure("create the network", &name, error)),
-            Some(network) => {
-                let labels = network.labels.unwrap_or_default();
-                if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
-                    return Ok(());
-                }
-                Err(DriverError::transient(format!(
-                    "the network {name} on this engine isn't this node's: remove it, or give this node an \
-                     engine of its own by leaving --engine out"
-                )))
-            }
+        let Some(network) = found else { return Ok(false) };
+        let labels = network.labels.unwrap_or_default();
+        if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
+            return Ok(true);
         }
+        Err(DriverError::transient(format!(
+            "the network {name} on this engine isn't this node's: remove it, or give this node an engine of its own by \
+             leaving --engine out"
+        )))
     }
 
     /// Whether the container exists, has this spec, and can be started. A different container is removed.
@@ -518,6 +521,8 @@ impl MachineDriver for DockerMachines {
             .await
             .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
+        let marks = entries(&self.pool.networks())?;
+        let networks = networks.chain(marks.iter().filter_map(|mark| self.common.names.marked(mark)));
         let observed = ObservedMachines { machines, networks: networks.collect(), unreadable };
         self.seen.forget(|id| !containers.iter().any(|found| found.id.as_deref() == Some(id)));
         self.probes.keep(|instance| observed.machines.iter().any(|machine| machine.instance == instance));
@@ -562,7 +567,7 @@ impl MachineDriver for DockerMachines {
             return Err(self.end_task(id, &task).await);
         }
         started.map_err(|error| self.make_failure("start", id, error))?;
-        self.unmark(id)
+        remove_mark(&self.mark(id))
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -590,16 +595,19 @@ impl MachineDriver for DockerMachines {
         {
             debug!(image, "can't note that it was used until now: {error}");
         }
-        self.unmark(id)
+        remove_mark(&self.mark(id))
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
         self.remove_volume_names(&docker, contract).await?;
-        existing(docker.remove_network(&name).await)
-            .map_err(|error| failure("remove the network", &name, error))?;
+        if self.has_network(&docker, contract).await? {
+            existing(docker.remove_network(&name).await)
+                .map_err(|error| failure("remove the network", &name, error))?;
+        }
         remove_bridge(contract).await?;
+        remove_mark(&self.network_mark(contract))?;
         // In the pool its images may be of use to others, as long as there is room.
         if in_pool { Ok(()) } else { self.remove_images(contract).await }
     }
@@ -643,6 +651,13 @@ impl MachineDriver for DockerMachines {
 
     async fn changed(&self) {
         self.changed.notified().await;
+    }
+}
+
+fn remove_mark(mark: &Path) -> Result<(), DriverError> {
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", mark, error)),
+        _ => Ok(()),
     }
 }
 
