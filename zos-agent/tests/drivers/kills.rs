@@ -240,6 +240,28 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
 /// It runs alone: nextest's configuration names it.
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_at_any_moment_of_a_start_makes_another() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    for delay in (100..700).step_by(100) {
+        host.machines.create(&web, &[]).await.unwrap();
+        let kill = async {
+            sleep(Duration::from_millis(delay)).await;
+            host.kill_engine("containerd", "containerd.toml");
+        };
+        let _ = tokio::join!(timeout(LIMIT, host.machines.start(&web.id)), kill);
+        host.restart_keeper();
+        host.make(Step::Start, &web, &[]).await;
+        assert!(is_running(&host.observed_state(&web.id).await.unwrap()), "after {delay} ms");
+        host.machines.remove_machine(&web.id).await.unwrap();
+    }
+    host.destroy(web.id.contract).await;
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn an_engine_that_dies_by_a_power_cut_starts_again() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);

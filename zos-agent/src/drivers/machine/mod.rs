@@ -21,7 +21,9 @@ pub use names::{image_volumes, machine_of_volumes};
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId, io_error, limits,
+    ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId,
+    dockerd::end_shim,
+    io_error, limits,
     pool::{Pool, entries},
     tools::{Tool, run},
     uplink::{self, IP},
@@ -85,13 +87,16 @@ const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
 /// Parts of messages about the engine and its host rather than about a machine.
-const ENGINE_TROUBLE: [&str; 6] = [
+const ENGINE_TROUBLE: [&str; 8] = [
     "too many open files",
     "cannot allocate memory",
     "resource temporarily unavailable",
     "connection refused",
     "context canceled",
     "context deadline exceeded",
+    // Containerd has ended, or not yet removed what an earlier start has left.
+    ": unavailable",
+    "failed to start shim: mkdir",
 ];
 
 /// The engine's exit code of a check that didn't end in time.
@@ -305,10 +310,13 @@ impl DockerMachines {
         let containerd = engine.with_file_name("containerd.sock");
         let address = containerd.to_string_lossy();
         let words = ["--address", &*address, "--namespace", "moby", "tasks", "delete", "--force", task];
-        match run(&CTR, &words).await {
-            Ok(_) => {
-                DriverError::transient(format!("{id} ran without the engine's knowledge, and was ended"))
-            }
+        let ended = match run(&CTR, &words).await {
+            // Containerd was killed before it made the task.
+            Err(error) if error.to_string().contains("not found") => end_shim(&containerd, task),
+            ended => ended.map(drop),
+        };
+        match ended {
+            Ok(()) => DriverError::transient(format!("an interrupted start of {id} was undone")),
             Err(error) => DriverError::Transient(error),
         }
     }
@@ -704,12 +712,13 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     DriverError::refused(format!("can't {action}: {message}"))
 }
 
-/// The task that containerd has of a machine though the engine doesn't know it: the engine was killed while it started
-/// the machine.
+/// The task that containerd has, or takes for one that it has, of a machine though the engine doesn't know it: one of
+/// them was killed while it started the machine.
 fn forgotten_task(error: &Error) -> Option<String> {
     let Error::DockerResponseServerError { message, .. } = error else { return None };
     let task = message.strip_prefix("task ")?.strip_suffix(": already exists")?;
-    task.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| task.to_owned())
+    let is_id = !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| task.to_owned())
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -816,6 +825,7 @@ mod tests {
         };
         assert_eq!(task("task 81f028a3: already exists").as_deref(), Some("81f028a3"));
         assert_eq!(task("task --x: already exists"), None);
+        assert_eq!(task("task : already exists"), None);
         assert_eq!(task("exec: \"task 81: already exists\": no such file"), None);
     }
 
@@ -868,6 +878,8 @@ mod tests {
         assert!(passes(answer(404, "No such image: localhost/web:1")));
         assert!(passes(answer(409, "Conflict. The container name \"/zos-7\" is already in use")));
         assert!(passes(answer(500, "containerd.sock: connect: connection refused")));
+        assert!(passes(answer(500, "transport is closing: unavailable")));
+        assert!(passes(answer(500, "failed to start shim: mkdir /run/zos/ab/moby/81: file exists: unknown")));
         assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
