@@ -35,7 +35,7 @@ const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
 pub(crate) const RUNC: Tool = Tool { program: "runc", package: "runc" };
 /// Runs one machine for containerd.
 const SHIM: &str = "containerd-shim-runc-v2";
-/// What it has of machines' tasks, in the folder of its state.
+/// What containerd has of machines' tasks, in the folder of its state.
 const TASKS: &str = "io.containerd.runtime.v2.task/moby";
 pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 
