@@ -40,7 +40,10 @@ mod tenants;
 #[path = "drivers/volumes.rs"]
 mod volumes;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    fs::{Mode, OFlags, open as open_file},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 use std::{
     env, fs,
     io::{Read, Write},
@@ -247,6 +250,14 @@ impl Host {
     /// Name of a machine's container.
     fn name(&self, id: &WorkloadId) -> String {
         format!("zos-{}-{id}", hex::encode(&self.node_key[..4]))
+    }
+
+    /// The kernel's folder about the bridge of a contract's network.
+    fn bridge(&self, contract: ContractId) -> PathBuf {
+        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
+        let network = format!("zos-{contract}");
+        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
+        Path::new("/sys/class/net").join(bridge)
     }
 
     /// Removes everything of the contract.
@@ -721,6 +732,9 @@ impl Disk {
 
     fn disconnect(&self) {
         stdout(Command::new("losetup").args(["--detach", &self.device]));
+        // The kernel waits until nobody has it open, such as another test that scans all disks.
+        let kernel = self.device.replace("/dev/", "/sys/block/");
+        wait_until("a disk to be gone", || !Path::new(&kernel).join("loop").exists());
     }
 
     fn connect(&self) {
@@ -757,6 +771,11 @@ fn unmount(pool: &Pool) {
     let root = pool.volumes().parent().unwrap().to_owned();
     wait_until("a pool that nothing uses", || {
         Command::new("umount").arg("--quiet").arg(&root).status().unwrap().success()
+    });
+    // A machine that starts, or a grid on a machine of its own, has a copy of all mounts for a moment.
+    wait_until("disks that nothing uses", || {
+        let is_free = |disk: &PathBuf| open_file(disk, OFlags::RDONLY | OFlags::EXCL, Mode::empty()).is_ok();
+        pool.devices().iter().all(is_free)
     });
     stdout(Command::new("btrfs").args(["device", "scan", "--forget"]));
 }

@@ -23,9 +23,9 @@ const HELP: &str = "\
 Measures private networks and the web gateway on a grid of three nodes.
 
 Prints a table for docs/BENCHMARKS.md: two machines on two nodes beside a plain
-cable and bare WireGuard; names that come and go; and requests through the
-gateway beside nginx, for which it needs nginx and wrk: `make bench-network` has
-them.
+cable and bare WireGuard; when the name of a machine is known on another node;
+sites that come and go; and requests through the gateway beside nginx, for which
+it needs nginx and wrk: `make bench-network` has them.
 
 Usage: bench-network [--names N] [--networks N]
 
@@ -42,7 +42,7 @@ const TRANSFER_BYTES: usize = 256 << 20;
 const TRANSFERS: usize = 5;
 const PIECE_BYTES: usize = 64 * 1024;
 const ROUND_TRIPS: usize = 500;
-/// Names that are published one after another.
+/// Machines that start, and names that are published, one after another.
 const NAMES: u8 = 5;
 /// Contracts with so many sites each, which come and go.
 const CONTRACTS: u8 = 4;
@@ -81,6 +81,7 @@ fn main() -> Result<()> {
         grid.makes_a_gateway(DOMAIN)?;
         println!("| | |\n|---|---|");
         private_network(&grid)?;
+        names_of_machines(&grid)?;
         names(&grid)?;
         others_come_and_go(&grid)?;
         beside_nginx(&grid)?;
@@ -109,13 +110,17 @@ fn deployment(part: u8, workloads: &[Value]) -> Value {
     json!({ "version": 1, "workloads": workloads })
 }
 
+fn machine(grid: &ThreeNodes<'_>, name: &str, ip: Ipv4Addr) -> Value {
+    json!({ "name": name, "type": "zmachine", "data": {
+        "image": grid.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB, "stop_seconds": 0,
+        "interfaces": [{ "network": "site", "ip": ip }],
+        "entrypoint": ["/bin/sh", "-c", "echo hello >/index.html; exec httpd -f -p 80 -h /"],
+    } })
+}
+
 fn private_network(grid: &ThreeNodes<'_>) -> Result<()> {
     for (host, part) in [1, 2].into_iter().enumerate() {
-        let machine = json!({ "name": "m", "type": "zmachine", "data": {
-            "image": grid.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB, "stop_seconds": 0,
-            "interfaces": [{ "network": "site", "ip": MACHINES[host] }],
-            "entrypoint": ["/bin/sh", "-c", "echo hello >/index.html; exec httpd -f -p 80 -h /"],
-        } });
+        let machine = machine(grid, "m", MACHINES[host]);
         grid.deploys(&grid.user, host, "machine", &deployment(part, &[machine]), &[])?;
     }
     let [one, two] =
@@ -268,6 +273,28 @@ fn serve(listener: &TcpListener) -> Result<()> {
             stream.write_all(&byte)?;
         }
     }
+    Ok(())
+}
+
+/// From a machine that runs, which its node reports next, to its name in a machine on another node.
+fn names_of_machines(grid: &ThreeNodes<'_>) -> Result<()> {
+    let asking = Inside::machine(&grid.nodes[0].agent, "m")?;
+    let mut seconds = Vec::new();
+    for part in (30..).take(NAMES.into()) {
+        let name = format!("m{part}");
+        let machine = machine(grid, &name, Ipv4Addr::new(10, 20, part, 5));
+        grid.deploys(&grid.user, 1, &name, &deployment(part, &[machine]), &["--no-wait"])?;
+        let runs = || Ok(Inside::machine(&grid.nodes[1].agent, &name).ok());
+        wait_for("a machine to run", LIMIT, runs)?;
+        let begun = Instant::now();
+        wait_for("the name of a machine on another node", LIMIT, || Ok(asking.address_of(&name).ok()))?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    let most = seconds.iter().copied().fold(0.0, f64::max);
+    println!(
+        "| name of a machine on another node, {NAMES} times | p50 {:.1} s, max {most:.1} s |",
+        median(seconds)
+    );
     Ok(())
 }
 

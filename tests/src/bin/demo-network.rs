@@ -294,12 +294,17 @@ impl Demo<'_> {
     /// Kills what makes the page, each in turn.
     fn heals(&mut self) -> Result<()> {
         let run = self.grid.run;
-        self.take("kill node-1's agent: the page is still there; start the agent again", |demo| {
-            demo.grid.nodes[0].agent.kill()?;
-            demo.until_page(PAGES[0], Duration::ZERO)?;
-            let ThreeNodes { world, nodes, .. } = &mut demo.grid;
-            world.hosts[0].on(|| nodes[0].agent.resume(run))
-        })?;
+        for (host, whose) in [(0, "node-1's"), (2, "the gateway's")] {
+            let what = format!("kill {whose} agent: the pages are still there; started again, it deploys");
+            self.take(&what, |demo| {
+                demo.grid.nodes[host].agent.kill()?;
+                PAGES.iter().try_for_each(|url| demo.until_page(url, Duration::ZERO))?;
+                let ThreeNodes { world, nodes, .. } = &mut demo.grid;
+                world.hosts[host].on(|| nodes[host].agent.resume(run))?;
+                let body = json!({ "version": 1, "workloads": [small_volume()] });
+                demo.grid.deploys(&demo.grid.user, host, "after", &body, &[]).map(drop)
+            })?;
+        }
         self.take("kill WireGuard on node-2: the page comes back", |demo| {
             kill_wireguard(&demo.grid.nodes[1].agent)?;
             demo.until_page(PAGES[0], HEALED_WITHIN)

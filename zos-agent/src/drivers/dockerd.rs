@@ -35,6 +35,8 @@ const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
 pub(crate) const RUNC: Tool = Tool { program: "runc", package: "runc" };
 /// Runs one machine for containerd.
 const SHIM: &str = "containerd-shim-runc-v2";
+/// What containerd has of machines' tasks, in the folder of its state.
+const TASKS: &str = "io.containerd.runtime.v2.task/moby";
 pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 
 /// Group of `dockerd` and of nothing else, by which the firewall knows what the engine sends. It is none of those that
@@ -273,6 +275,19 @@ fn end_all(program: &str, arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends what containerd has started for a task that it hasn't made, with its files: it was killed meanwhile, and takes
+/// the task for one that exists.
+pub(super) fn end_shim(containerd: &Path, task: &str) -> Result<()> {
+    end_all(SHIM, &format!("-id\0{task}\0-address\0{}", containerd.display()))?;
+    let files = containerd.with_file_name("containerd").join(TASKS).join(task);
+    match fs::remove_dir_all(&files) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't remove {}", files.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,6 +326,32 @@ mod tests {
         end_all(SHIM, &mine).unwrap();
         assert_eq!(shim.wait().unwrap().signal(), Some(9));
         assert!(other.try_wait().unwrap().is_none(), "another program was ended");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn what_an_interrupted_start_has_left_ends_alone() {
+        let run = tempfile::tempdir().unwrap();
+        let socket = run.path().join("containerd.sock");
+        let files = |task: &str| run.path().join("containerd").join(TASKS).join(task);
+        let start = |task: &str| {
+            fs::create_dir_all(files(task)).unwrap();
+            let mut shim = std::process::Command::new("sh");
+            shim.arg0(SHIM).args(["-c", "read line", "-id", task, "-address"]).arg(&socket);
+            shim.stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let (mut left, mut other) = (start("81f0"), start("92a1"));
+        let all = format!("-address\0{}", socket.display());
+        let begun = Instant::now();
+        while processes(SHIM, &all).unwrap().len() < 2 {
+            assert!(begun.elapsed() < STOP_TIMEOUT, "they don't start");
+        }
+        end_shim(&socket, "81f0").unwrap();
+        assert_eq!(left.wait().unwrap().signal(), Some(9));
+        assert!(other.try_wait().unwrap().is_none(), "that of another task was ended");
+        assert_eq!((files("81f0").exists(), files("92a1").exists()), (false, true));
+        end_shim(&socket, "81f0").unwrap();
         other.kill().unwrap();
         other.wait().unwrap();
     }

@@ -564,6 +564,7 @@ impl Pool {
             if disk == DiskKind::Ssd {
                 create_dir(&pool.engine())?;
                 create_dir(&pool.stopped())?;
+                create_dir(&pool.networks())?;
             }
             pool.with_all_disks().await
         };
@@ -619,6 +620,11 @@ impl Pool {
     /// Folder of marks of machines that the agent has stopped.
     pub fn stopped(&self) -> PathBuf {
         self.root.join("stopped")
+    }
+
+    /// Folder of marks of contracts' networks.
+    pub(super) fn networks(&self) -> PathBuf {
+        self.root.join("networks")
     }
 
     /// Folder of the container engine.
@@ -979,6 +985,7 @@ impl Pool {
                 self.snapshots(),
                 self.engine(),
                 self.stopped(),
+                self.networks(),
                 self.root.join(BELONGING_FILE),
             ] {
                 run(&RM, &["-rf", "--", text(&entry)?]).await?;

@@ -27,6 +27,30 @@ async fn a_purge_removes_everything_of_this_node_and_nothing_else() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_purge_takes_bridges_that_the_engine_forgot_and_no_others() {
+    let (host, other) = (Host::new().await, Host::new().await);
+    let registry = Registry::start(&host);
+    let mut bridges = Vec::new();
+    for host in [&host, &other] {
+        let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+        let (contract, bridge) = (web.id.contract, host.bridge(web.id.contract));
+        host.machines.remove_machine(&web.id).await.unwrap();
+        host.docker(&["network", "rm", &format!("zos-{contract}")]);
+        assert!(!bridge.exists());
+        // As it stays when an engine is killed while it removes the network.
+        let name = bridge.file_name().unwrap();
+        stdout(Command::new("ip").args(["link", "add"]).arg(name).args(["type", "bridge"]));
+        assert!(host.machines.observe().await.unwrap().networks.contains(&contract));
+        bridges.push(bridge);
+    }
+    let there = || bridges.iter().map(|bridge| bridge.exists()).collect::<Vec<_>>();
+    assert_eq!((host.machines.purge().await.unwrap(), there()), ((0, 1), vec![false, true]));
+    assert_eq!((other.machines.purge().await.unwrap(), there()), ((0, 1), vec![false, false]));
+    assert!(host.machines.observe().await.unwrap().networks.is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_purge_puts_back_what_the_machine_was_like() {
     // Limits that all machines share are raised by now, and stay so.
     let _host = Host::new().await;

@@ -109,11 +109,8 @@ impl Host {
         let id = self.docker(&["inspect", "--format", "{{.Id}}", &self.name(&spec.id)]);
         let layer = root.join("image/btrfs/layerdb/mounts").join(&id).join("mount-id");
         let layer = fs::read_to_string(layer).unwrap();
-        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
-        let network = format!("zos-{}", spec.id.contract);
-        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
         vec![
-            Path::new("/sys/class/net").join(bridge),
+            self.bridge(spec.id.contract),
             root.join("image/btrfs/layerdb/mounts").join(&id),
             root.join("containers").join(id),
             root.join("btrfs/subvolumes").join(layer),
@@ -238,6 +235,28 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
         host.live_through(&image, die).await;
     }
     assert!(!left.iter().any(|path| path.exists()), "left over: {left:?}");
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_at_any_moment_of_a_start_makes_another() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    for delay in (100..700).step_by(100) {
+        host.machines.create(&web, &[]).await.unwrap();
+        let kill = async {
+            sleep(Duration::from_millis(delay)).await;
+            host.kill_engine("containerd", "containerd.toml");
+        };
+        let _ = tokio::join!(timeout(LIMIT, host.machines.start(&web.id)), kill);
+        host.restart_keeper();
+        host.make(Step::Start, &web, &[]).await;
+        assert!(is_running(&host.observed_state(&web.id).await.unwrap()), "after {delay} ms");
+        host.machines.remove_machine(&web.id).await.unwrap();
+    }
+    host.destroy(web.id.contract).await;
 }
 
 /// It runs alone: nextest's configuration names it.

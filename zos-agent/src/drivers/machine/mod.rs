@@ -21,8 +21,10 @@ pub use names::{image_volumes, machine_of_volumes};
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId, io_error, limits,
-    pool::Pool,
+    ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId,
+    dockerd::end_shim,
+    io_error, limits,
+    pool::{Pool, entries},
     tools::{Tool, run},
     uplink::{self, IP},
 };
@@ -85,13 +87,16 @@ const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
 /// Parts of messages about the engine and its host rather than about a machine.
-const ENGINE_TROUBLE: [&str; 6] = [
+const ENGINE_TROUBLE: [&str; 8] = [
     "too many open files",
     "cannot allocate memory",
     "resource temporarily unavailable",
     "connection refused",
     "context canceled",
     "context deadline exceeded",
+    // Containerd has ended, or not yet removed what an earlier start has left.
+    ": unavailable",
+    "failed to start shim: mkdir",
 ];
 
 /// The engine's exit code of a check that didn't end in time.
@@ -305,10 +310,13 @@ impl DockerMachines {
         let containerd = engine.with_file_name("containerd.sock");
         let address = containerd.to_string_lossy();
         let words = ["--address", &*address, "--namespace", "moby", "tasks", "delete", "--force", task];
-        match run(&CTR, &words).await {
-            Ok(_) => {
-                DriverError::transient(format!("{id} ran without the engine's knowledge, and was ended"))
-            }
+        let ended = match run(&CTR, &words).await {
+            // Containerd was killed before it made the task.
+            Err(error) if error.to_string().contains("not found") => end_shim(&containerd, task),
+            ended => ended.map(drop),
+        };
+        match ended {
+            Ok(()) => DriverError::transient(format!("an interrupted start of {id} was undone")),
             Err(error) => DriverError::Transient(error),
         }
     }
@@ -393,35 +401,38 @@ impl DockerMachines {
         self.pool.stopped().join(self.common.names.container(id))
     }
 
-    fn unmark(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        let mark = self.mark(id);
-        match fs::remove_file(&mark) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", &mark, error)),
-            _ => Ok(()),
-        }
+    /// A file that is there as long as anything of a contract's network may be. An engine that is killed while it
+    /// removes the network forgets it, and leaves its bridge.
+    fn network_mark(&self, contract: ContractId) -> PathBuf {
+        self.pool.networks().join(self.common.names.mark(contract))
     }
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
+        let is_there = self.has_network(docker, contract).await?;
+        let mark = self.network_mark(contract);
+        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        if is_there {
+            return Ok(());
+        }
+        let created =
+            docker.create_network(contract_network(&self.common, contract, uplink::mtu().await?)).await;
+        created.map(drop).map_err(|error| failure("create the network", &names::network(contract), error))
+    }
+
+    /// Whether the engine has the contract's network. One of another node's is an error.
+    async fn has_network(&self, docker: &Docker, contract: ContractId) -> Result<bool, DriverError> {
         let name = names::network(contract);
         let found = existing(docker.inspect_network(&name, None::<InspectNetworkOptions>).await)
             .map_err(|error| failure("inspect the network", &name, error))?;
-        match found {
-            None => docker
-                .create_network(contract_network(&self.common, contract, uplink::mtu().await?))
-                .await
-                .map(drop)
-                .map_err(|error| failure("create the network", &name, error)),
-            Some(network) => {
-                let labels = network.labels.unwrap_or_default();
-                if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
-                    return Ok(());
-                }
-                Err(DriverError::transient(format!(
-                    "the network {name} on this engine isn't this node's: remove it, or give this node an \
-                     engine of its own by leaving --engine out"
-                )))
-            }
+        let Some(network) = found else { return Ok(false) };
+        let labels = network.labels.unwrap_or_default();
+        if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
+            return Ok(true);
         }
+        Err(DriverError::transient(format!(
+            "the network {name} on this engine isn't this node's: remove it, or give this node an engine of its own by \
+             leaving --engine out"
+        )))
     }
 
     /// Whether the container exists, has this spec, and can be started. A different container is removed.
@@ -518,6 +529,8 @@ impl MachineDriver for DockerMachines {
             .await
             .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
+        let marks = entries(&self.pool.networks())?;
+        let networks = networks.chain(marks.iter().filter_map(|mark| self.common.names.marked(mark)));
         let observed = ObservedMachines { machines, networks: networks.collect(), unreadable };
         self.seen.forget(|id| !containers.iter().any(|found| found.id.as_deref() == Some(id)));
         self.probes.keep(|instance| observed.machines.iter().any(|machine| machine.instance == instance));
@@ -562,7 +575,7 @@ impl MachineDriver for DockerMachines {
             return Err(self.end_task(id, &task).await);
         }
         started.map_err(|error| self.make_failure("start", id, error))?;
-        self.unmark(id)
+        remove_mark(&self.mark(id))
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -590,16 +603,19 @@ impl MachineDriver for DockerMachines {
         {
             debug!(image, "can't note that it was used until now: {error}");
         }
-        self.unmark(id)
+        remove_mark(&self.mark(id))
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
         self.remove_volume_names(&docker, contract).await?;
-        existing(docker.remove_network(&name).await)
-            .map_err(|error| failure("remove the network", &name, error))?;
+        if self.has_network(&docker, contract).await? {
+            existing(docker.remove_network(&name).await)
+                .map_err(|error| failure("remove the network", &name, error))?;
+        }
         remove_bridge(contract).await?;
+        remove_mark(&self.network_mark(contract))?;
         // In the pool its images may be of use to others, as long as there is room.
         if in_pool { Ok(()) } else { self.remove_images(contract).await }
     }
@@ -646,6 +662,13 @@ impl MachineDriver for DockerMachines {
     }
 }
 
+fn remove_mark(mark: &Path) -> Result<(), DriverError> {
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", mark, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the bridge of a removed network. An engine that finds it where another ended takes it for somebody else's.
 async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
     let bridge = names::bridge(contract);
@@ -689,12 +712,13 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     DriverError::refused(format!("can't {action}: {message}"))
 }
 
-/// The task that containerd has of a machine though the engine doesn't know it: the engine was killed while it started
-/// the machine.
+/// The task that containerd has, or takes for one that it has, of a machine though the engine doesn't know it: one of
+/// them was killed while it started the machine.
 fn forgotten_task(error: &Error) -> Option<String> {
     let Error::DockerResponseServerError { message, .. } = error else { return None };
     let task = message.strip_prefix("task ")?.strip_suffix(": already exists")?;
-    task.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| task.to_owned())
+    let is_id = !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| task.to_owned())
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -801,6 +825,7 @@ mod tests {
         };
         assert_eq!(task("task 81f028a3: already exists").as_deref(), Some("81f028a3"));
         assert_eq!(task("task --x: already exists"), None);
+        assert_eq!(task("task : already exists"), None);
         assert_eq!(task("exec: \"task 81: already exists\": no such file"), None);
     }
 
@@ -853,6 +878,8 @@ mod tests {
         assert!(passes(answer(404, "No such image: localhost/web:1")));
         assert!(passes(answer(409, "Conflict. The container name \"/zos-7\" is already in use")));
         assert!(passes(answer(500, "containerd.sock: connect: connection refused")));
+        assert!(passes(answer(500, "transport is closing: unavailable")));
+        assert!(passes(answer(500, "failed to start shim: mkdir /run/zos/ab/moby/81: file exists: unknown")));
         assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");

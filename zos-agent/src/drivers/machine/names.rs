@@ -82,6 +82,17 @@ impl Names {
         format!("zos-{}-{name}", self.short())
     }
 
+    /// Name of the mark of a contract's network.
+    pub fn mark(&self, contract: ContractId) -> String {
+        format!("zos-{}-{contract}", self.short())
+    }
+
+    /// The contract whose network has this mark.
+    pub fn marked(&self, mark: &Path) -> Option<ContractId> {
+        let contract = mark.file_name()?.to_str()?.strip_prefix(&format!("zos-{}-", self.short()))?;
+        contract.parse().ok()
+    }
+
     /// Labels of a machine's container.
     pub fn container_labels(&self, spec: &MachineSpec) -> HashMap<String, String> {
         let mut labels = self.contract_labels(spec.id.contract);
@@ -193,5 +204,13 @@ mod tests {
         let id = WorkloadId { contract: 7, name: "web".into() };
         assert_eq!(names.container(&id), "zos-abababab-7-web");
         assert_eq!(names.filter()["label"], [format!("zos.node={}", "ab".repeat(32))]);
+    }
+
+    #[test]
+    fn a_mark_names_the_contract_of_its_node_alone() {
+        let [own, other] = [0xab, 0xcd].map(|key| Names::new(&[key; 32]));
+        let mark = Path::new("/pool/networks").join(own.mark(7));
+        assert_eq!((own.marked(&mark), other.marked(&mark)), (Some(7), None));
+        assert_eq!(own.marked(Path::new("/pool/networks/zos-abababab-7-web")), None);
     }
 }
