@@ -9,7 +9,7 @@ use std::{
 };
 use tfgrid_client::{
     peer::{
-        Device, NodePeer, PeerError,
+        Device, Input, NodePeer, Output, PeerError,
         frame::Frame,
         protocol::{Ask, Exec, IMAGE_VOLUMES, Message},
     },
@@ -147,40 +147,7 @@ async fn take_one(
     let (mut input, mut output) = kept?.split();
     ended?;
     let mut taking = Taking::new(place, keys, &snapshot, since.as_ref().map(|(_, manifest)| manifest));
-    let mut ahead: VecDeque<Open> = VecDeque::new();
-    loop {
-        let next = timeout(GOES_ON_WITHIN, output.next()).await.map_err(|_| PeerError::NoAnswer)??;
-        let Some(Frame::Data(bytes)) = next else { bail!(PeerError::Unexpected) };
-        taking.moved_bytes += bytes.len() as u64;
-        match Part::read(&bytes).context("the node sends what isn't a tree")? {
-            Part::Batch(steps) => {
-                let open = taking.open(steps).context("the node sends what isn't a tree")?;
-                if !open.wanted.is_empty() {
-                    let bits = wanted_bits(&open.wanted);
-                    taking.moved_bytes += bits.len() as u64;
-                    timeout(GOES_ON_WITHIN, input.data(&bits)).await.map_err(|_| PeerError::NoAnswer)??;
-                }
-                ahead.push_back(open);
-                ensure!(ahead.len() <= MAX_AHEAD, "the node sends more than was asked for");
-            }
-            Part::Content(content) => {
-                let open = ahead.iter_mut().find(|open| open.missing > 0);
-                let open = open.filter(|open| content.len() <= open.missing);
-                let open = open.context("the node sends more than was asked for")?;
-                open.missing -= content.len();
-                open.content.extend(content);
-            }
-            Part::End => break,
-        }
-        while let Some(open) = ahead.pop_front() {
-            if open.missing > 0 {
-                ahead.push_front(open);
-                break;
-            }
-            taking.keep(open).await?;
-        }
-    }
-    ensure!(ahead.is_empty(), "the node sends less than was asked for");
+    taking.receive(&mut input, &mut output).await?;
     input.finish();
     let since = since.map(|(since, _)| since);
     taking.finish(device, &snapshot, since).await
@@ -296,6 +263,47 @@ impl Taking {
             bytes: 0,
             moved_bytes: 0,
         }
+    }
+
+    /// Takes in what the node sends, and asks for the chunks that the place lacks.
+    async fn receive(&mut self, input: &mut Input, output: &mut Output) -> Result<()> {
+        let mut ahead: VecDeque<Open> = VecDeque::new();
+        loop {
+            let next = timeout(GOES_ON_WITHIN, output.next()).await.map_err(|_| PeerError::NoAnswer)??;
+            let Some(Frame::Data(bytes)) = next else { bail!(PeerError::Unexpected) };
+            self.moved_bytes += bytes.len() as u64;
+            match Part::read(&bytes).context("the node sends what isn't a tree")? {
+                Part::Batch(steps) => {
+                    let open = self.open(steps).context("the node sends what isn't a tree")?;
+                    if !open.wanted.is_empty() {
+                        let bits = wanted_bits(&open.wanted);
+                        self.moved_bytes += bits.len() as u64;
+                        timeout(GOES_ON_WITHIN, input.data(&bits))
+                            .await
+                            .map_err(|_| PeerError::NoAnswer)??;
+                    }
+                    ahead.push_back(open);
+                    ensure!(ahead.len() <= MAX_AHEAD, "the node sends more than was asked for");
+                }
+                Part::Content(content) => {
+                    let open = ahead.iter_mut().find(|open| open.missing > 0);
+                    let open = open.filter(|open| content.len() <= open.missing);
+                    let open = open.context("the node sends more than was asked for")?;
+                    open.missing -= content.len();
+                    open.content.extend(content);
+                }
+                Part::End => break,
+            }
+            while let Some(open) = ahead.pop_front() {
+                if open.missing > 0 {
+                    ahead.push_front(open);
+                    break;
+                }
+                self.keep(open).await?;
+            }
+        }
+        ensure!(ahead.is_empty(), "the node sends less than was asked for");
+        Ok(())
     }
 
     /// What is missing of a batch.
