@@ -113,9 +113,10 @@ impl Bucket {
             let before = names.len();
             names.extend(keys(&page).filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())));
             ensure!(names.len() <= MAX_NAMES, "there are more than {MAX_NAMES} objects");
-            if !page.contains("<IsTruncated>true</IsTruncated>") || names.len() == before {
+            if !page.contains("<IsTruncated>true</IsTruncated>") {
                 return Ok(names);
             }
+            ensure!(names.len() > before, "it says that its list goes on, and doesn't go on with it");
         }
     }
 
