@@ -125,25 +125,26 @@ async fn take_one(
         Some(since) => manifest(place, keys, &since).await.ok().map(|manifest| (since, manifest)),
         None => None,
     };
-    let command = |script: &Option<String>| {
+    // The command itself may hold a password, and errors go to the owner's webhook.
+    let command = |when: &'static str, script: &Option<String>| {
         let around = around.zip(script.clone());
         async move {
             let Some((around, script)) = around else { return Ok(()) };
             let ran = timeout(COMMAND_WITHIN, run(peer, contract, &around.machine, &script)).await;
             ran.unwrap_or_else(|_| Err(anyhow!("it doesn't end within {COMMAND_WITHIN:?}")))
-                .with_context(|| format!("the command {script:?} in {}", around.machine))
+                .with_context(|| format!("the command {when} the snapshot, in {}", around.machine))
         }
     };
     let (before, after) =
         around.map(|around| (around.before.clone(), around.after.clone())).unwrap_or_default();
     let kept = async {
-        command(&before).await?;
+        command("before", &before).await?;
         let mut call = peer.ask(contract, Ask::Snapshot { workload: workload.to_owned() }).await?;
         call.ready().await?;
         Ok::<_, Error>(call)
     };
     let kept = kept.await;
-    let ended = command(&after).await;
+    let ended = command("after", &after).await;
     let (mut input, mut output) = kept?.split();
     ended?;
     let mut taking = Taking::new(place, keys, &snapshot, since.as_ref().map(|(_, manifest)| manifest));
@@ -417,7 +418,8 @@ impl Taking {
         }
         drop_unused(&mut self.manifest);
         let signed = self.manifest.sign(device).encoded();
-        let sealed = seal_file(&signed, &self.recipients)?;
+        let recipients = self.recipients.clone();
+        let sealed = spawn_blocking(move || seal_file(&signed, &recipients)).await??;
         ensure!(sealed.len() as u64 <= MAX_MANIFEST_BYTES, "the volume has too much for one snapshot");
         written_bytes += sealed.len() as u64;
         self.place.put(snapshot.object(MANIFEST), sealed).await?;
