@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { GIB, MIB } from '../lib/format';
 import { check } from './check';
 import { compacted, envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment, type Workload } from './deployment';
-import { recipient, seal, sealedSize, sealSecrets } from './seal';
+import { isStrong, recipient, seal, sealedSize, sealSecrets } from './seal';
 import { open } from '../grid/body';
 
 const { sealed_body: vector } = JSON.parse(readFileSync('../docs/vectors/formats.json', 'utf8'));
@@ -117,5 +117,6 @@ test('a sealed body names its twin and opens with the keys of node and owner', a
 });
 
 test('nothing is sealed to a weak key', async () => {
+  expect(await Promise.all(['00'.repeat(32), vector.node.key].map(isStrong))).toEqual([false, true]);
   await expect(seal(new Uint8Array(1), { twin: 7, node: '00'.repeat(32), owner: undefined, bots: [] })).rejects.toThrow();
 });

@@ -22,7 +22,9 @@ export async function sealKeys({ api, opt }: At, node: number, twin: number, acc
   const bots = await Promise.all(
     proxies.filter(({ proxy_type }) => proxy_type.type === 'Deploy').map(async ({ delegate }) => {
       const bot = await api.query.Twins.TwinByAccount.getValue(delegate, opt);
-      return bot === undefined ? undefined : (await api.query.Twins.Twins.getValue(bot, opt))?.encryption_key;
+      const key = bot === undefined ? undefined : (await api.query.Twins.Twins.getValue(bot, opt))?.encryption_key;
+      // Whoever has stolen a bot would keep its owner from sealing anything.
+      return key !== undefined && (await isStrong(key)) ? key : undefined;
     }),
   );
   return record && { twin, node: record.encryption_key, owner: owner?.encryption_key, bots: bots.filter((key) => key !== undefined) };
@@ -32,6 +34,14 @@ export async function sealKeys({ api, opt }: At, node: number, twin: number, acc
 export function recipient(key: string): string {
   const bytes = Uint8Array.from(key.replace(/^0x/, '').match(/../g) ?? [], (byte) => parseInt(byte, 16));
   return bech32.encode('age', bech32.toWords(bytes));
+}
+
+/** Whether not everyone could open what is sealed to a key. */
+export async function isStrong(key: string): Promise<boolean> {
+  const { Encrypter } = await import('age-encryption');
+  const encrypter = new Encrypter();
+  encrypter.addRecipient(recipient(key));
+  return encrypter.encrypt(new Uint8Array()).then(() => true, () => false);
 }
 
 /** The type of the stanza that says for which twin's contracts a file is. */
