@@ -382,14 +382,14 @@ impl Journal {
     /// The last messages, oldest first.
     pub fn messages(&self, count: usize) -> Result<Vec<Message>> {
         let file = self.folder.join(MESSAGES);
-        let text = match fs::read_to_string(&file) {
+        let text = match fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
         };
-        // A crash may have cut the last line.
-        let messages: Vec<Message> =
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        // A crash may have cut the last line, also within a character.
+        let lines = text.split(|byte| *byte == b'\n');
+        let messages: Vec<Message> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         Ok(messages[messages.len().saturating_sub(count)..].to_vec())
     }
 
@@ -575,6 +575,19 @@ pub mod tests {
         let journal = Journal::open(folder.path()).unwrap();
         journal.ensure_newer(7).unwrap();
         assert!(journal.ensure_newer(7).is_ok() && journal.ensure_newer(6).is_err());
+    }
+
+    #[test]
+    fn a_message_that_a_crash_has_cut_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let message = Message { at: 1, kind: "held".into(), contract: None, text: "é".into() };
+        journal.log(&message).unwrap();
+        let line = serde_json::to_vec(&message).unwrap();
+        let within = line.iter().position(|byte| !byte.is_ascii()).unwrap();
+        let mut log = OpenOptions::new().append(true).open(folder.path().join(MESSAGES)).unwrap();
+        log.write_all(&line[..=within]).unwrap();
+        assert_eq!(journal.messages(9).unwrap(), [message]);
     }
 
     #[test]
