@@ -203,23 +203,16 @@ impl GridAt {
 
     /// The calls of a team's account that await signatures, the oldest first.
     pub async fn proposals(&self, account: AccountId32) -> Result<Vec<Proposal>, Error> {
-        let what = "an account's proposals";
-        let storage = self.0.storage();
-        let entries = storage.iter(api::storage().multisig().multisigs(), (account,));
-        let mut entries = in_time(what, entries).await?;
-        let mut proposals = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            let record = entry.value().decode().map_err(Error::read(what))?;
-            proposals.push(Proposal {
-                hash: H256(key.1),
-                when: Timepoint { height: record.when.height, index: record.when.index },
-                proposer: record.depositor,
-                deposit: record.deposit,
-                signed: record.approvals.0,
-            });
-        }
+        let multisigs = api::storage().multisig().multisigs();
+        let entries = self.entries("an account's proposals", multisigs, (account,)).await?;
+        let proposals = entries.into_iter().map(|((_, hash), record)| Proposal {
+            hash: H256(hash),
+            when: Timepoint { height: record.when.height, index: record.when.index },
+            proposer: record.depositor,
+            deposit: record.deposit,
+            signed: record.approvals.0,
+        });
+        let mut proposals: Vec<_> = proposals.collect();
         proposals.sort_unstable_by_key(|proposal| (proposal.when.height, proposal.when.index));
         Ok(proposals)
     }

@@ -128,6 +128,8 @@ impl GridClient {
     async fn block_at(&self, number: u64) -> Result<Option<GridAt>, Error> {
         match in_time(WHAT, self.api.at_block(number)).await {
             Ok(at) => Ok(Some(GridAt(at))),
+            // A node that is slow may keep it.
+            Err(error @ Error::TimedOut { .. }) => Err(error),
             // A connection that is gone, or a state? The newest one is always there.
             Err(_) => self.finalized().await.map(|_| None),
         }

@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod agenda;
 pub mod body;
 pub mod clock;
+pub mod count;
 pub mod farming;
 pub mod features;
 pub mod fixed;

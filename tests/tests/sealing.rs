@@ -44,10 +44,12 @@ fn age_of_javascript_opens_what_the_sdk_seals_and_back() -> Result<()> {
     ensure!(stranger.is_err(), "a stranger opened it");
 
     let keys = recipients.iter().map(|recipient| Ok(hex::encode(recipient.key()?)));
-    let args: Vec<String> = [Ok("seal".into())].into_iter().chain(keys).collect::<Result<_>>()?;
+    let seal_for_twin_7 = ["seal", "7"].map(|word| Ok(word.to_owned()));
+    let args: Vec<String> = seal_for_twin_7.into_iter().chain(keys).collect::<Result<_>>()?;
     let sealed = script(&args, BODY.as_bytes())?;
     for key in [node, owner] {
-        ensure!(key.open(&sealed)? == BODY.as_bytes(), "{key:?} opened something else");
+        ensure!(key.of(7).open(&sealed)? == BODY.as_bytes(), "{key:?} opened something else");
+        ensure!(key.of(8).open(&sealed).is_err(), "{key:?} opened it for another twin");
     }
     Ok(())
 }

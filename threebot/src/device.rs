@@ -49,7 +49,9 @@ impl DeviceFile {
                 fs::create_dir_all(folder)?;
             }
             let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-            writeln!(created, "{}", hex::encode(device.seed()))
+            writeln!(created, "{}", hex::encode(device.seed()))?;
+            // The chain gets its public half next.
+            created.sync_all()
         };
         write().with_context(|| format!("can't write the key of this device to {}", file.display()))?;
         Ok(device)

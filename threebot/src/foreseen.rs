@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_that_ask_for_more_addresses_than_are_reserved_are_refused() {
+    fn machines_that_ask_for_unreserved_addresses_are_refused() {
         assert!(ensure_enough_ips(2, 2).is_ok() && ensure_enough_ips(0, 1).is_ok());
         let error = ensure_enough_ips(2, 1).unwrap_err().to_string();
         assert!(error.contains("ask for 2 public IPv4 addresses") && error.contains("--ips"), "{error}");

@@ -368,7 +368,7 @@ fn with_keys(folder: &Path, line: &str, passphrase: &str) -> Command {
 }
 
 #[test]
-fn a_stored_key_signs_for_its_account_and_stands_nowhere_in_clear() {
+fn a_stored_key_signs_and_stands_nowhere_in_clear() {
     let folder = tempfile::tempdir().unwrap();
     let run = |line: &str, passphrase: &str| {
         let output = with_keys(folder.path(), line, passphrase).output().unwrap();

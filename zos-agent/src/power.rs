@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_without_a_command_or_a_wish_stays_awake() {
+    async fn a_node_without_a_command_or_a_target_stays_awake() {
         let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
         chain.set_power(PowerState::Standby, PowerState::Standby);
         let (mut without, told) = power(&chain, PowerArgs::default());

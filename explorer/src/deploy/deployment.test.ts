@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { GIB, MIB } from '../lib/format';
 import { check } from './check';
 import { compacted, envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment, type Workload } from './deployment';
-import { recipient, seal, sealedSize, sealSecrets } from './seal';
+import { isStrong, recipient, seal, sealedSize, sealSecrets } from './seal';
 import { open } from '../grid/body';
 
 const { sealed_body: vector } = JSON.parse(readFileSync('../docs/vectors/formats.json', 'utf8'));
@@ -95,7 +95,7 @@ test('secrets are sealed alone, and those that are named exist', async () => {
   expect(problems(text(written))).toEqual([]);
   expect(problems(text({ ...written, secrets: {} }))).toEqual([['/workloads/1/data/env/DB', 'No secret is called “db”.']]);
   expect(isConfidential(written)).toBe(false);
-  const keys = { node: vector.node.key, owner: vector.owner.key, bots: [] };
+  const keys = { twin: 7, node: vector.node.key, owner: vector.owner.key, bots: [] };
   const body = JSON.parse(new TextDecoder().decode(await sealSecrets(new TextEncoder().encode(JSON.stringify(written)), keys)));
   const secrets = Uint8Array.from(atob(body.secrets), (char) => char.charCodeAt(0));
   expect(secrets.length).toBe(sealedSize(JSON.stringify(written.secrets).length, keys));
@@ -109,12 +109,14 @@ test('sizes and environments survive the form', () => {
   expect(parseEnv(envText(env))).toEqual(env);
 });
 
-test('a sealed body opens with the keys of node and owner', async () => {
+test('a sealed body names its twin and opens with the keys of node and owner', async () => {
   expect(recipient(vector.node.key)).toBe(vector.node.recipient);
-  const sealed = await seal(new TextEncoder().encode('secret'), { node: `0x${vector.node.key}`, owner: vector.owner.key, bots: [] });
+  const sealed = await seal(new TextEncoder().encode('secret'), { twin: 7, node: `0x${vector.node.key}`, owner: vector.owner.key, bots: [] });
+  expect(new TextDecoder().decode(sealed)).toContain('\n-> tfgrid-twin 7\n\n---');
   for (const { identity } of [vector.node, vector.owner]) expect(new TextDecoder().decode(await open(sealed, identity))).toBe('secret');
 });
 
 test('nothing is sealed to a weak key', async () => {
-  await expect(seal(new Uint8Array(1), { node: '00'.repeat(32), owner: undefined, bots: [] })).rejects.toThrow();
+  expect(await Promise.all(['00'.repeat(32), vector.node.key].map(isStrong))).toEqual([false, true]);
+  await expect(seal(new Uint8Array(1), { twin: 7, node: '00'.repeat(32), owner: undefined, bots: [] })).rejects.toThrow();
 });

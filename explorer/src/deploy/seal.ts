@@ -5,6 +5,8 @@ import type { At } from '../chain/read';
 import { openSecrets, type Deployment } from './deployment';
 
 export interface SealKeys {
+  /** The twin in whose contracts alone nodes open it. */
+  twin: number;
   /** X25519 public keys in hex, as the chain has them. */
   node: string;
   owner: string | undefined;
@@ -20,10 +22,12 @@ export async function sealKeys({ api, opt }: At, node: number, twin: number, acc
   const bots = await Promise.all(
     proxies.filter(({ proxy_type }) => proxy_type.type === 'Deploy').map(async ({ delegate }) => {
       const bot = await api.query.Twins.TwinByAccount.getValue(delegate, opt);
-      return bot === undefined ? undefined : (await api.query.Twins.Twins.getValue(bot, opt))?.encryption_key;
+      const key = bot === undefined ? undefined : (await api.query.Twins.Twins.getValue(bot, opt))?.encryption_key;
+      // Whoever has stolen a bot would keep its owner from sealing anything.
+      return key !== undefined && (await isStrong(key)) ? key : undefined;
     }),
   );
-  return record && { node: record.encryption_key, owner: owner?.encryption_key, bots: bots.filter((key) => key !== undefined) };
+  return record && { twin, node: record.encryption_key, owner: owner?.encryption_key, bots: bots.filter((key) => key !== undefined) };
 }
 
 /** A key of the chain as a recipient of age. */
@@ -32,11 +36,24 @@ export function recipient(key: string): string {
   return bech32.encode('age', bech32.toWords(bytes));
 }
 
-/** Fails if a key is weak: anyone could open what is sealed to it. */
-export async function seal(plain: Uint8Array, { node, owner, bots }: SealKeys): Promise<Uint8Array> {
+/** Whether not everyone could open what is sealed to a key. */
+export async function isStrong(key: string): Promise<boolean> {
   const { Encrypter } = await import('age-encryption');
   const encrypter = new Encrypter();
+  encrypter.addRecipient(recipient(key));
+  return encrypter.encrypt(new Uint8Array()).then(() => true, () => false);
+}
+
+/** The type of the stanza that says for which twin's contracts a file is. */
+const TWIN = 'tfgrid-twin';
+
+/** Fails if a key is weak: anyone could open what is sealed to it. */
+export async function seal(plain: Uint8Array, { twin, node, owner, bots }: SealKeys): Promise<Uint8Array> {
+  const { Encrypter, Stanza } = await import('age-encryption');
+  const encrypter = new Encrypter();
   for (const key of new Set([node, ...(owner ? [owner] : []), ...bots])) encrypter.addRecipient(recipient(key));
+  // The chain shows it to everyone, and without a twin the node would open a copy in a stranger's contract.
+  encrypter.addRecipient({ wrapFileKey: () => [new Stanza([TWIN, String(twin)], new Uint8Array())] });
   return encrypter.encrypt(plain);
 }
 
@@ -49,9 +66,11 @@ export async function sealSecrets(plain: Uint8Array, keys: SealKeys): Promise<Ui
   return new TextEncoder().encode(JSON.stringify({ ...body, secrets: base64.encode(sealed) }));
 }
 
-/** What age adds to a text: a header, and a stanza for each reader. */
+/** What age adds to a text: a header, a stanza for each reader, and that of the twin. */
 const HEADER_BYTES = 102;
 const STANZA_BYTES = 98;
+const twinBytes = (twin: number): number => `-> ${TWIN} ${twin}\n\n`.length;
 
 /** Bytes of a text once it is sealed. */
-export const sealedSize = (bytes: number, { owner, bots }: SealKeys): number => bytes + HEADER_BYTES + STANZA_BYTES * (1 + (owner ? 1 : 0) + bots.length);
+export const sealedSize = (bytes: number, { twin, owner, bots }: SealKeys): number =>
+  bytes + HEADER_BYTES + STANZA_BYTES * (1 + (owner ? 1 : 0) + bots.length) + twinBytes(twin);

@@ -7,7 +7,7 @@ export const deploy = {
     deploy: 'Deploy', rent: 'Rent a node', names: 'Names', buy: 'Traffic', cancel: 'Cancel', deposit: 'Deposit', withdraw: 'Withdraw', limits: 'Limits',
   },
   what: 'What to run',
-  draft: 'Your draft is kept in this browser, also when a deployment fails.',
+  draft: 'Your draft is kept in this browser, with its secrets, also when a deployment fails: “Start over” forgets it.',
   startOver: 'Start over',
   machine: (name: string) => `Machine ${name}`,
   disk: (name: string) => `Disk ${name}`,

@@ -8,6 +8,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     Balance, ContractId, Deadline, FailureCode, GridMillis, NodeId, TwinId,
+    count::count_down,
     traits::{Agenda, Clock, Ledger, NodeDirectory, Outcome, PublicIps, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
 };
@@ -136,10 +137,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn unlist(twin: TwinId, node: Option<NodeId>, contract: ContractId) {
-        // A count of nothing isn't stored, so that a twin without contracts leaves nothing behind.
-        TwinContractCount::<T>::mutate_exists(twin, |count| {
-            *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
-        });
+        TwinContractCount::<T>::mutate_exists(twin, count_down);
         TwinContracts::<T>::remove(twin, contract);
         if let Some(node) = node {
             NodeContracts::<T>::remove(node, contract);

@@ -11,6 +11,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     Balance, FarmId, NodeId, Resources,
+    count::count_down,
     farming::period_of,
     traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
 };
@@ -163,9 +164,7 @@ impl<T: Config> Pallet<T> {
             });
         }
         Enrolments::<T>::remove(node);
-        FarmEnrolments::<T>::mutate_exists(farm, |count| {
-            *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
-        });
+        FarmEnrolments::<T>::mutate_exists(farm, count_down);
         Ok(())
     }
 

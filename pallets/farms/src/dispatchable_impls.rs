@@ -16,6 +16,7 @@ use sp_io::crypto::ed25519_verify;
 use sp_runtime::traits::Zero;
 use tfgrid_primitives::{
     FarmId, PublicKey,
+    count::count_down,
     ticket::opening_bytes,
     traits::{Clock, FarmInUse, TwinDirectory},
 };
@@ -160,9 +161,4 @@ impl<T: Config> Pallet<T> {
             Ok(*last)
         })
     }
-}
-
-/// Subtracts one; a count of zero isn't stored.
-pub(crate) fn count_down(count: &mut Option<u32>) {
-    *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
 }

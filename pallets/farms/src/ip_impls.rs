@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Implementations of the calls about public IPs, and their reservation for contracts.
 
-use crate::{dispatchable_impls::count_down, *};
+use crate::*;
 use alloc::vec::Vec;
 use frame_support::{
     defensive,
@@ -10,6 +10,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     Balance, ContractId, FarmId, GridMillis,
+    count::count_down,
     net::AddressError,
     traits::{FarmDirectory, PublicIps},
 };

@@ -207,16 +207,16 @@ impl Reason {
     }
 }
 
-/// The first wish of the part for a place that the node isn't.
+/// The first thing that the part asks of its place and that the node isn't.
 fn elsewhere(part: &Part, offer: &NodeOffer) -> Option<Reason> {
     let country = offer.country.as_ref().map(|code| code.as_slice());
-    let wishes = [
+    let asked = [
         (part.node.is_some_and(|node| node != offer.node), Reason::Node),
         (part.farm.is_some_and(|farm| farm != offer.farm), Reason::Farm),
         (part.country.as_ref().is_some_and(|wanted| Some(wanted.as_bytes()) != country), Reason::Country),
         (part.certified && !offer.certified, Reason::Certificate),
     ];
-    wishes.into_iter().find(|(is_broken, _)| *is_broken).map(|(_, reason)| reason)
+    asked.into_iter().find(|(is_broken, _)| *is_broken).map(|(_, reason)| reason)
 }
 
 /// No node fits a part.

@@ -657,8 +657,8 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
 fn notes(application: &Application, steps: &Steps<'_>, owned: &Owned, market: &Market) -> Vec<String> {
     let mut notes = Vec::new();
     for running in steps.keep.iter().copied().chain(steps.update.iter().map(|(running, _)| *running)) {
-        let wishes = application.parts.get(&running.part).zip(offer_of(market, running.node));
-        if let Some(reason) = wishes.and_then(|(part, offer)| misplaced(part, offer)) {
+        let placed = application.parts.get(&running.part).zip(offer_of(market, running.node));
+        if let Some(reason) = placed.and_then(|(part, offer)| misplaced(part, offer)) {
             notes.push(format!(
                 "{} stays on node {}, which is {reason}: to move it without its disks, `threebot cancel {}` first",
                 running.part, running.node, running.contract

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invoice_is_one_file_in_which_nothing_is_a_tag_but_its_own() {
+    fn an_invoice_is_one_file_with_no_tags_but_its_own() {
         let text = html(&[bill(), bill()], "Acme & <script>alert('1')</script>\nGent", 1_700_352_000);
         assert!(text.contains("Acme &amp; &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;\nGent"), "{text}");
         assert!(text.contains("<td>7</td><td>earlier</td><td>1</td><td>20</td>"), "{text}");

@@ -2,7 +2,7 @@
 //! `threebot collect`
 
 use super::{event, farm::ensure_exists};
-use crate::{cli::Global, consent::unasked, output::Answer, session::Session};
+use crate::{cli::Global, consent::unasked, many::answers, output::Answer, session::Session};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -65,17 +65,17 @@ impl Collect {
 /// The contracts on a farm's nodes that have something to collect.
 async fn earning(at: &GridAt, farm: FarmId) -> Result<Vec<ContractId>> {
     ensure_exists(at, farm).await?;
-    let mut earning = Vec::new();
+    let mut contracts = Vec::new();
     for node in at.nodes_of_farm(farm).await? {
+        contracts.extend(at.rent_of_node(node).await?);
         let deployed = at.contracts_of_node(node).await?.into_iter().filter(|contract| contract.deployed);
-        let contracts = at.rent_of_node(node).await?.into_iter().chain(deployed.map(|c| c.contract));
-        for contract in contracts {
-            if at.earns(contract).await? {
-                earning.push(contract);
-            }
-        }
+        contracts.extend(deployed.map(|contract| contract.contract));
     }
-    Ok(earning)
+    let asked = contracts.into_iter().map(|contract| {
+        let at = at.clone();
+        async move { anyhow::Ok(at.earns(contract).await?.then_some(contract)) }
+    });
+    Ok(answers(asked).await?.into_iter().flatten().collect())
 }
 
 fn once_each(mut contracts: Vec<ContractId>) -> Vec<ContractId> {

@@ -164,25 +164,36 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf, progress: &mu
     let into = unpacked.path().to_owned();
     let unpacking = spawn_blocking(move || unpack(reader, &into));
     let mut archive = async_pipe::Sender::from_owned_fd(OwnedFd::from(writer))?;
+    let received = receive(&mut call, &mut archive, progress).await;
+    drop(archive);
+    // It ends before its folder goes.
+    let unpacking = unpacking.await?;
+    received?;
+    unpacking.with_context(|| format!("can't unpack to {}", beside.display()))?;
+    place(&unpacked.path().join(name), &target, &from)
+}
+
+/// Receives an archive to its end.
+async fn receive(
+    call: &mut Call<'_>,
+    archive: &mut async_pipe::Sender,
+    progress: &mut Progress,
+) -> Result<(), PeerError> {
     let mut moved = 0;
     loop {
         match call.next().await? {
             Some(Frame::Data(bytes)) => {
                 // What fails here is the unpacking, which says why.
                 if archive.write_all(&bytes).await.is_err() {
-                    break;
+                    return Ok(());
                 }
                 moved += bytes.len() as u64;
                 progress.tell("", moved);
             }
-            Some(Frame::Message(Message::Done {})) => break,
-            _ => return Err(PeerError::Unexpected.into()),
+            Some(Frame::Message(Message::Done {})) => return Ok(()),
+            _ => return Err(PeerError::Unexpected),
         }
     }
-    drop(archive);
-    let unpacking = unpacking.await?;
-    unpacking.with_context(|| format!("can't unpack to {}", beside.display()))?;
-    place(&unpacked.path().join(name), &target, &from)
 }
 
 /// Fails for a symbolic link: an earlier copy may have brought it, and it may lead anywhere.

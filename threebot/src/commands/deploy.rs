@@ -183,7 +183,7 @@ impl Place {
         ))
     }
 
-    /// A part with these wishes, where it has none of its own.
+    /// A part with this place, where it names none of its own.
     fn over(&self, part: Part) -> Part {
         if part.node.is_some() || part.farm.is_some() || part.country.is_some() {
             return part;

@@ -69,7 +69,8 @@ impl Device {
             }
             Self::List { device } => Ok(list(twin, &record, device.read().ok().map(|own| own.public()))),
             Self::Remove { public, device } => {
-                let key = public.map_or_else(|| own(&device), Ok)?;
+                // A computer without a key doesn't get one to be removed.
+                let key = public.map_or_else(|| device.read().map(|own| own.public()), Ok)?;
                 remove(&session, twin, record, key).await
             }
         }

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::{
+    Error as ChainError,
     peer::{
         NodePeer, PeerError,
         frame::{Frame, MAX_DATAGRAM_BYTES},
@@ -142,7 +143,8 @@ impl Forward {
 
 /// Whether node or chain may be back later.
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    let is_chain = matches!(error.downcast_ref(), Some(tfgrid_client::Error::Connect { .. }));
+    let is_chain =
+        matches!(error.downcast_ref(), Some(ChainError::Connect { .. } | ChainError::TimedOut { .. }));
     is_chain
         || matches!(
             error.downcast_ref(),
@@ -150,6 +152,7 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
                 PeerError::Connect { .. }
                     | PeerError::NotReached { .. }
                     | PeerError::Broken(_)
+                    | PeerError::NoAnswer
                     | PeerError::Ended
             )
         )

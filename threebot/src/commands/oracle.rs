@@ -4,7 +4,7 @@
 use crate::{
     cli::Global,
     consent::unasked,
-    output::{Answer, message, visible},
+    output::{Answer, message, warn},
     session::Session,
     time::stretch,
 };
@@ -143,7 +143,8 @@ impl Feeder {
             } else {
                 String::new()
             };
-            eprintln!("threebot: {}{stale}; again in {} s", visible(&message(&error)), wait.as_secs());
+            let failed = format!("{}{stale}; again in {} s", message(&error), wait.as_secs());
+            warn(&failed, session.json);
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }

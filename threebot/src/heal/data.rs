@@ -155,8 +155,9 @@ impl Volumes {
     async fn at(&self) -> Result<GridAt> {
         let mut last = anyhow!("there is no endpoint");
         for url in &self.urls {
-            match GridClient::connect(url).await {
-                Ok(grid) => return Ok(grid.finalized().await?),
+            let at = async { GridClient::connect(url).await?.finalized().await };
+            match at.await {
+                Ok(at) => return Ok(at),
                 Err(error) => last = error.into(),
             }
         }

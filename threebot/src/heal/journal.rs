@@ -4,14 +4,15 @@
 //! Each record is a file that is replaced at once, so a crash at any instant leaves the old or the new one.
 
 use super::{Message, Times};
+use crate::durable::{self, read, remove};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
@@ -381,14 +382,14 @@ impl Journal {
     /// The last messages, oldest first.
     pub fn messages(&self, count: usize) -> Result<Vec<Message>> {
         let file = self.folder.join(MESSAGES);
-        let text = match fs::read_to_string(&file) {
+        let text = match fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
         };
-        // A crash may have cut the last line.
-        let messages: Vec<Message> =
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        // A crash may have cut the last line, also within a character.
+        let lines = text.split(|byte| *byte == b'\n');
+        let messages: Vec<Message> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         Ok(messages[messages.len().saturating_sub(count)..].to_vec())
     }
 
@@ -398,7 +399,7 @@ impl Journal {
 }
 
 fn lock(folder: &Path) -> Result<File> {
-    create_private_folder(folder)?;
+    durable::create_folder(folder)?;
     let file = folder.join(LOCK);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
     let lock = lock.with_context(|| format!("can't open {}", file.display()))?;
@@ -411,33 +412,10 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-fn create_private_folder(folder: &Path) -> Result<()> {
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    created.with_context(|| format!("can't create the folder {}", folder.display()))
-}
-
+/// Replaces a record, in a folder that may not exist yet.
 fn write<T: Serialize>(file: &Path, value: &T) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    create_private_folder(folder)?;
-    let replace = || {
-        // Readable by its owner alone.
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(&serde_json::to_vec(value)?)?;
-        new.as_file().sync_all()?;
-        new.persist(file).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
-    };
-    replace().with_context(|| format!("can't write {}", file.display()))
-}
-
-fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    let text = match fs::read(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
-    };
-    let value = serde_json::from_slice(&text);
-    value.map(Some).with_context(|| format!("{} is damaged: move it away", file.display()))
+    durable::create_folder(file.parent().unwrap_or(Path::new(".")))?;
+    durable::write(file, value)
 }
 
 fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
@@ -468,20 +446,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Copies a file into a folder, if it is there still.
 fn copy(file: &Path, folder: &Path) -> Result<()> {
-    create_private_folder(folder)?;
+    durable::create_folder(folder)?;
     let name = file.file_name().unwrap_or_default();
     match fs::copy(file, folder.join(name)) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("can't copy {}", file.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("can't remove {}", file.display()))
         }
         _ => Ok(()),
     }
@@ -606,6 +575,19 @@ pub mod tests {
         let journal = Journal::open(folder.path()).unwrap();
         journal.ensure_newer(7).unwrap();
         assert!(journal.ensure_newer(7).is_ok() && journal.ensure_newer(6).is_err());
+    }
+
+    #[test]
+    fn a_message_that_a_crash_has_cut_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let message = Message { at: 1, kind: "held".into(), contract: None, text: "é".into() };
+        journal.log(&message).unwrap();
+        let line = serde_json::to_vec(&message).unwrap();
+        let within = line.iter().position(|byte| !byte.is_ascii()).unwrap();
+        let mut log = OpenOptions::new().append(true).open(folder.path().join(MESSAGES)).unwrap();
+        log.write_all(&line[..=within]).unwrap();
+        assert_eq!(journal.messages(9).unwrap(), [message]);
     }
 
     #[test]

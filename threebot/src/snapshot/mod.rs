@@ -26,6 +26,7 @@ use tfgrid_client::{
     sealing::{Recipient, SealKey},
     snapshot::{CHUNK_BYTES, ChunkHash, ImageId, Manifest, Position, SignedManifest, Stored},
 };
+use tokio::task::spawn_blocking;
 
 /// The last part of the name of an object that makes a snapshot whole.
 const MANIFEST: &str = "manifest";
@@ -138,14 +139,16 @@ pub async fn last(place: &Place, contract: ContractId, workload: &str) -> Result
 /// Reads a snapshot's manifest, and sees that a trusted device vouches for it under its name.
 async fn manifest(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Manifest> {
     let sealed = place.get(snapshot.object(MANIFEST), MAX_MANIFEST_BYTES).await?;
-    let read = || {
-        let plain = keys.identity.open_file(&sealed)?;
-        let manifest = SignedManifest::open(&plain, &keys.trusted)?;
-        ensure!(manifest.name == snapshot.to_string(), "it is that of the snapshot {}", manifest.name);
+    let (identity, trusted, name) = (keys.identity.clone(), keys.trusted.clone(), snapshot.to_string());
+    let read = move || {
+        let plain = identity.open_file(&sealed)?;
+        let manifest = SignedManifest::open(&plain, &trusted)?;
+        ensure!(manifest.name == name, "it is that of the snapshot {}", manifest.name);
         ensure!(manifest.packs.iter().all(|name| is_object_name(name)), "it names what can't be in a place");
         Ok(manifest)
     };
-    read().with_context(|| format!("the manifest of the snapshot {snapshot} can't be used"))
+    let read = spawn_blocking(read).await?;
+    read.with_context(|| format!("the manifest of the snapshot {snapshot} can't be used"))
 }
 
 /// The image from which a snapshot differs, if it is that of a machine's root.

@@ -21,6 +21,8 @@ const MAX_NAMES: usize = 4_000_000;
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// The longest code of one that is told.
 const MAX_CODE_BYTES: usize = 64;
+/// Characters of an address that the XML of a list writes otherwise: no key would be found by a prefix with one.
+const XML_WRITES: [char; 2] = ['&', '\''];
 
 /// A bucket, and the beginning of the names of what is kept there.
 pub struct Bucket {
@@ -61,6 +63,7 @@ impl Bucket {
         let path = endpoint.path().trim_matches('/').to_owned();
         let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
         ensure!(!bucket.is_empty(), "{text} names no bucket: write https://HOST/BUCKET");
+        ensure!(!prefix.contains(XML_WRITES), "{text}: what is after the bucket's name can't have & or '");
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         endpoint.set_path("/");
         let signer = Signer::new(endpoint, UrlStyle::Path, bucket.to_owned(), region)
@@ -110,9 +113,10 @@ impl Bucket {
             let before = names.len();
             names.extend(keys(&page).filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())));
             ensure!(names.len() <= MAX_NAMES, "there are more than {MAX_NAMES} objects");
-            if !page.contains("<IsTruncated>true</IsTruncated>") || names.len() == before {
+            if !page.contains("<IsTruncated>true</IsTruncated>") {
                 return Ok(names);
             }
+            ensure!(names.len() > before, "it says that its list goes on, and doesn't go on with it");
         }
     }
 
@@ -143,7 +147,7 @@ fn ensure_done(answer: &mut Response<Body>) -> Result<()> {
     bail!("it answers {status} ({code}): {advice}")
 }
 
-/// The keys in a page of a list. Names of objects have no character that XML writes otherwise.
+/// The keys in a page of a list. Neither prefixes nor names of objects have a character that XML writes otherwise.
 fn keys(page: &str) -> impl Iterator<Item = &str> {
     page.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0))
 }
@@ -393,6 +397,8 @@ mod tests {
             "https://s3.example.org/",
             "https://u:p@s3.example.org/b",
             "https://:p@s3.example.org/b",
+            "https://s3.example.org/b/a&b",
+            "https://s3.example.org/b/owner's",
             "x",
         ] {
             let credentials = Credentials::new("user", SECRET);

@@ -10,7 +10,7 @@ use std::{
 };
 use tfgrid_client::{
     peer::{
-        Device, NodePeer, PeerError,
+        Device, Input, NodePeer, Output, PeerError,
         frame::Frame,
         protocol::{Ask, Exec, IMAGE_VOLUMES, Message},
     },
@@ -129,64 +129,30 @@ async fn take_one(
         Some(since) => manifest(place, keys, &since).await.ok().map(|manifest| (since, manifest)),
         None => None,
     };
-    let command = |script: &Option<String>| {
+    // The command itself may hold a password, and errors go to the owner's webhook.
+    let command = |when: &'static str, script: &Option<String>| {
         let around = around.zip(script.clone());
         async move {
             let Some((around, script)) = around else { return Ok(()) };
             let ran = timeout(COMMAND_WITHIN, run(peer, contract, &around.machine, &script)).await;
             ran.unwrap_or_else(|_| Err(anyhow!("it doesn't end within {COMMAND_WITHIN:?}")))
-                .with_context(|| format!("the command {script:?} in {}", around.machine))
+                .with_context(|| format!("the command {when} the snapshot, in {}", around.machine))
         }
     };
     let (before, after) =
         around.map(|around| (around.before.clone(), around.after.clone())).unwrap_or_default();
     let kept = async {
-        command(&before).await?;
+        command("before", &before).await?;
         let mut call = peer.ask(contract, Ask::Snapshot { workload: workload.to_owned() }).await?;
         call.ready().await?;
         Ok::<_, Error>(call)
     };
     let kept = kept.await;
-    let ended = command(&after).await;
+    let ended = command("after", &after).await;
     let (mut input, mut output) = kept?.split();
     ended?;
     let mut taking = Taking::new(place, keys, &snapshot, since.as_ref().map(|(_, manifest)| manifest));
-    let mut ahead: VecDeque<Open> = VecDeque::new();
-    let mut progress = Progress::new(is_watched);
-    loop {
-        let next = timeout(GOES_ON_WITHIN, output.next()).await.map_err(|_| PeerError::NoAnswer)??;
-        let Some(Frame::Data(bytes)) = next else { bail!(PeerError::Unexpected) };
-        taking.moved_bytes += bytes.len() as u64;
-        progress.tell(&format!("{workload}: {},", size_text(taking.bytes)), taking.moved_bytes);
-        match Part::read(&bytes).context("the node sends what isn't a tree")? {
-            Part::Batch(steps) => {
-                let open = taking.open(steps).context("the node sends what isn't a tree")?;
-                if !open.wanted.is_empty() {
-                    let bits = wanted_bits(&open.wanted);
-                    taking.moved_bytes += bits.len() as u64;
-                    timeout(GOES_ON_WITHIN, input.data(&bits)).await.map_err(|_| PeerError::NoAnswer)??;
-                }
-                ahead.push_back(open);
-                ensure!(ahead.len() <= MAX_AHEAD, "the node sends more than was asked for");
-            }
-            Part::Content(content) => {
-                let open = ahead.iter_mut().find(|open| open.missing > 0);
-                let open = open.filter(|open| content.len() <= open.missing);
-                let open = open.context("the node sends more than was asked for")?;
-                open.missing -= content.len();
-                open.content.extend(content);
-            }
-            Part::End => break,
-        }
-        while let Some(open) = ahead.pop_front() {
-            if open.missing > 0 {
-                ahead.push_front(open);
-                break;
-            }
-            taking.keep(open).await?;
-        }
-    }
-    ensure!(ahead.is_empty(), "the node sends less than was asked for");
+    taking.receive(&mut input, &mut output, Progress::new(is_watched)).await?;
     input.finish();
     let since = since.map(|(since, _)| since);
     taking.finish(device, &snapshot, since).await
@@ -304,6 +270,54 @@ impl Taking {
         }
     }
 
+    /// Takes in what the node sends, and asks for the chunks that the place lacks.
+    async fn receive(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output,
+        mut progress: Progress,
+    ) -> Result<()> {
+        let mut ahead: VecDeque<Open> = VecDeque::new();
+        loop {
+            let next = timeout(GOES_ON_WITHIN, output.next()).await.map_err(|_| PeerError::NoAnswer)??;
+            let Some(Frame::Data(bytes)) = next else { bail!(PeerError::Unexpected) };
+            self.moved_bytes += bytes.len() as u64;
+            let so_far = format!("{}: {},", self.name.workload, size_text(self.bytes));
+            progress.tell(&so_far, self.moved_bytes);
+            match Part::read(&bytes).context("the node sends what isn't a tree")? {
+                Part::Batch(steps) => {
+                    let open = self.open(steps).context("the node sends what isn't a tree")?;
+                    if !open.wanted.is_empty() {
+                        let bits = wanted_bits(&open.wanted);
+                        self.moved_bytes += bits.len() as u64;
+                        timeout(GOES_ON_WITHIN, input.data(&bits))
+                            .await
+                            .map_err(|_| PeerError::NoAnswer)??;
+                    }
+                    ahead.push_back(open);
+                    ensure!(ahead.len() <= MAX_AHEAD, "the node sends more than was asked for");
+                }
+                Part::Content(content) => {
+                    let open = ahead.iter_mut().find(|open| open.missing > 0);
+                    let open = open.filter(|open| content.len() <= open.missing);
+                    let open = open.context("the node sends more than was asked for")?;
+                    open.missing -= content.len();
+                    open.content.extend(content);
+                }
+                Part::End => break,
+            }
+            while let Some(open) = ahead.pop_front() {
+                if open.missing > 0 {
+                    ahead.push_front(open);
+                    break;
+                }
+                self.keep(open).await?;
+            }
+        }
+        ensure!(ahead.is_empty(), "the node sends less than was asked for");
+        Ok(())
+    }
+
     /// What is missing of a batch.
     fn open(&mut self, steps: Vec<Step>) -> Result<Open> {
         let (mut lengths, mut wanted) = (Vec::new(), Vec::new());
@@ -415,7 +429,8 @@ impl Taking {
         }
         drop_unused(&mut self.manifest);
         let signed = self.manifest.sign(device).encoded();
-        let sealed = seal_file(&signed, &self.recipients)?;
+        let recipients = self.recipients.clone();
+        let sealed = spawn_blocking(move || seal_file(&signed, &recipients)).await??;
         ensure!(sealed.len() as u64 <= MAX_MANIFEST_BYTES, "the volume has too much for one snapshot");
         written_bytes += sealed.len() as u64;
         self.place.put(snapshot.object(MANIFEST), sealed).await?;

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_container_that_is_created_has_its_description_changed() {
+    fn only_a_created_container_has_its_description_changed() {
         let create = words("--root /run/runc --log /l.json create --bundle /run/b --pid-file /run/p 7");
         assert_eq!(created(&create), Some("/run/b".into()));
         for other in ["--root /run/runc start 7", "exec --process /p 7", "delete --force 7", "--version"] {

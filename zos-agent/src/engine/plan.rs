@@ -274,11 +274,26 @@ fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) 
     stops.into_iter().chain(deploy(workloads, &stopped)).collect()
 }
 
+/// Volumes that the driver will refuse, which go first, before anything is changed; and those to create or to grow.
+fn volumes(workloads: &Workloads, observed: &ObservedContract) -> (Vec<Step>, Vec<Step>) {
+    let (mut refuse, mut ensure) = (Vec::new(), Vec::new());
+    for spec in &workloads.volumes {
+        match observed.volumes.get(&spec.id.name) {
+            Some(volume) if volume.size == spec.size && volume.disk == spec.disk => {}
+            Some(volume) if volume.disk != spec.disk || volume.size > spec.size && !spec.restores => {
+                refuse.push(Step::EnsureVolume(spec.clone()));
+            }
+            _ => ensure.push(Step::EnsureVolume(spec.clone())),
+        }
+    }
+    (refuse, ensure)
+}
+
 /// Whatever is slow or likely to fail comes before the first stop, so that a new version that can't run
 /// leaves the old one running. No machine starts before all are created, so that none runs while another
 /// can't.
 fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
-    let (mut refuse, mut ensure) = (Vec::new(), Vec::new());
+    let (refuse, mut ensure) = volumes(workloads, observed);
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let (mut clear, mut clear_networks) = (Vec::new(), Vec::new());
@@ -286,16 +301,6 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let mut create = Vec::new();
     let mut start = Vec::new();
 
-    for spec in &workloads.volumes {
-        match observed.volumes.get(&spec.id.name) {
-            Some(volume) if volume.size == spec.size && volume.disk == spec.disk => {}
-            // The driver refuses that. It goes first, before anything is changed.
-            Some(volume) if volume.disk != spec.disk || volume.size > spec.size && !spec.restores => {
-                refuse.push(Step::EnsureVolume(spec.clone()));
-            }
-            _ => ensure.push(Step::EnsureVolume(spec.clone())),
-        }
-    }
     ensure.extend(missing_networks(workloads, observed));
     for name in observed.machines.keys() {
         if !workloads.machines.iter().any(|spec| spec.id.name == *name) {

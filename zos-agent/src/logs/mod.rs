@@ -21,7 +21,7 @@ use crate::{
 use anyhow::Result;
 use shipment::{Delivery, Shipment};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -65,7 +65,7 @@ impl Sent {
     }
 
     fn retain(&self, wanted: &BTreeMap<WorkloadId, LogSpec>) {
-        let wanted: Vec<String> = wanted.keys().map(ToString::to_string).collect();
+        let wanted: BTreeSet<String> = wanted.keys().map(ToString::to_string).collect();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| wanted.contains(id));
     }
 

@@ -57,7 +57,7 @@ use std::{
     io::ErrorKind,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::Mutex as SyncMutex,
+    sync::{Mutex as SyncMutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -233,7 +233,7 @@ impl DockerMachines {
         // What an engine elsewhere keeps isn't in the pool.
         let pool = connection.in_pool.then_some(&self.pool);
         let images = Images { docker: &connection.docker, pool, private_registries };
-        let wanted = self.wanted.lock().map(|wanted| wanted.clone()).unwrap_or_default();
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         images.pull(spec, &self.common.names.image(&spec.id, &spec.hash), rules, &wanted).await
     }
 
@@ -543,9 +543,7 @@ impl MachineDriver for DockerMachines {
 
     fn want_images(&self, wanted: WantedImages) {
         let names = wanted.iter().map(|(id, hash)| self.common.names.image(id, hash)).collect();
-        if let Ok(mut wanted) = self.wanted.lock() {
-            *wanted = names;
-        }
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {

@@ -37,7 +37,7 @@ async fn machines_get_the_contracts_addresses_in_order() {
 }
 
 #[tokio::test]
-async fn a_contract_with_fewer_addresses_than_machines_ask_for_is_refused() {
+async fn a_contract_with_too_few_addresses_is_refused() {
     let node = Node::running();
     node.chain.set_public_ips(1, &[ip(9)]);
     node.chain.deploy(1, &public(&["web", "db"]));
@@ -90,7 +90,7 @@ async fn a_restarted_machine_has_its_address_again() {
 }
 
 #[tokio::test]
-async fn an_address_that_the_chain_takes_back_goes_and_its_machine_runs_on() {
+async fn an_address_that_the_chain_takes_back_goes_alone() {
     let node = Node::running();
     node.chain.set_public_ips(1, &[ip(9)]);
     node.chain.deploy(1, &public(&["web"]));
@@ -143,7 +143,7 @@ async fn a_contract_that_never_had_traffic_is_slow_at_once() {
 }
 
 #[tokio::test]
-async fn a_contract_without_traffic_is_slow_until_its_owner_buys_some() {
+async fn a_contract_without_traffic_is_slow_until_it_has_some() {
     let mut node = Node::new();
     node.chain.limits.usage_ms = 1_000;
     node.chain.set_public_ips(1, &[ip(9)]);
