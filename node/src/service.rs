@@ -19,7 +19,8 @@ use sc_consensus_grandpa::{
 };
 use sc_consensus_manual_seal::EngineCommand;
 use sc_network::{
-    Litep2pNetworkBackend, NetworkBackend, NetworkWorker, NotificationMetrics, NotificationService,
+    Litep2pNetworkBackend, Multiaddr, NetworkBackend, NetworkWorker, NotificationMetrics,
+    NotificationService,
     config::{FullNetworkConfiguration, NetworkBackendType},
     service::traits::NetworkService,
     types::ProtocolName,
@@ -110,18 +111,7 @@ pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
         telemetry_handle.clone(),
     )?;
 
-    let slot_duration = sc_consensus_aura::slot_duration(&*client)?;
-    let import_queue = sc_consensus_aura::import_queue::<AuthorityPair, _, _, _, _, _>(ImportQueueParams {
-        block_import: HistoryImport { finality: grandpa_import.clone(), client: client.clone() },
-        justification_import: Some(Box::new(grandpa_import.clone())),
-        client: client.clone(),
-        create_inherent_data_providers: wall_clock(slot_duration),
-        spawner: &task_manager.spawn_essential_handle(),
-        registry: config.prometheus_registry(),
-        check_for_equivocation: Default::default(),
-        telemetry: telemetry_handle,
-        compatibility_mode: Default::default(),
-    })?;
+    let import_queue = import_queue(config, &client, &grandpa_import, &task_manager, telemetry_handle)?;
 
     Ok(Partial {
         client,
@@ -135,6 +125,28 @@ pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
         grandpa_link,
         telemetry,
     })
+}
+
+/// Blocks of others, which Aura checks before GRANDPA's import takes them.
+fn import_queue(
+    config: &Configuration,
+    client: &Arc<FullClient>,
+    grandpa_import: &GrandpaImport,
+    tasks: &TaskManager,
+    telemetry: Option<TelemetryHandle>,
+) -> Result<DefaultImportQueue<Block>, ServiceError> {
+    let slot_duration = sc_consensus_aura::slot_duration(&**client)?;
+    Ok(sc_consensus_aura::import_queue::<AuthorityPair, _, _, _, _, _>(ImportQueueParams {
+        block_import: HistoryImport { finality: grandpa_import.clone(), client: client.clone() },
+        justification_import: Some(Box::new(grandpa_import.clone())),
+        client: client.clone(),
+        create_inherent_data_providers: wall_clock(slot_duration),
+        spawner: &tasks.spawn_essential_handle(),
+        registry: config.prometheus_registry(),
+        check_for_equivocation: Default::default(),
+        telemetry,
+        compatibility_mode: Default::default(),
+    })?)
 }
 
 /// Starts the node, which runs until the returned tasks end. A warp sync begins at the checkpoint, or else at genesis.
@@ -199,13 +211,9 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
             gap_sync_body_policy: None,
         })?;
 
-    let gossip_duration = match config.chain_spec.chain_type() {
-        ChainType::Development | ChainType::Local => LOCAL_GOSSIP_DURATION,
-        _ => GOSSIP_DURATION,
-    };
     let consensus = Consensus {
         role: config.role,
-        gossip_duration,
+        gossip_duration: gossip_duration(&config),
         force_authoring: config.force_authoring,
         name: config.network.node_name.clone(),
         registry: config.prometheus_registry().cloned(),
@@ -236,13 +244,7 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
         telemetry: telemetry.as_mut(),
         tracing_execute_block: None,
     })?;
-    let answers_at_once = match nodelay::answer_at_once(rpc.listen_addresses()) {
-        Ok(0) => Err("no socket of the RPC server is found".into()),
-        answers => answers.map_err(|error| error.to_string()),
-    };
-    if let Err(error) = answers_at_once {
-        warn!("answers of several messages take 40 ms longer than they could: {error}");
-    }
+    answer_at_once(rpc.listen_addresses());
 
     match sealing {
         Some(mode) => consensus.seal(&task_manager, mode, rpc_commands)?,
@@ -253,6 +255,24 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
         consensus.vote(&task_manager, grandpa_link, protocol)?;
     }
     Ok(task_manager)
+}
+
+fn gossip_duration(config: &Configuration) -> Duration {
+    match config.chain_spec.chain_type() {
+        ChainType::Development | ChainType::Local => LOCAL_GOSSIP_DURATION,
+        _ => GOSSIP_DURATION,
+    }
+}
+
+/// Has the RPC server at these addresses send its answers at once, or warns.
+fn answer_at_once(addresses: &[Multiaddr]) {
+    let answers = match nodelay::answer_at_once(addresses) {
+        Ok(0) => Err("no socket of the RPC server is found".into()),
+        answers => answers.map_err(|error| error.to_string()),
+    };
+    if let Err(error) = answers {
+        warn!("answers of several messages take 40 ms longer than they could: {error}");
+    }
 }
 
 /// GRANDPA's network protocol.

@@ -22,12 +22,16 @@ pub fn create(file: &Path) -> Result<File> {
     opened.with_context(|| format!("can't create {}", file.display()))
 }
 
-/// Replaces a value. After a crash at any instant, the old or the new one is there.
+/// Replaces a value, as [`replace`] does.
 pub fn write(file: &Path, value: &impl Serialize) -> Result<()> {
+    replace(file, &serde_json::to_vec(value)?)
+}
+
+/// Replaces the content of a file. After a crash at any instant, the old or the new one is there.
+pub fn replace(file: &Path, content: &[u8]) -> Result<()> {
     let new = file.with_extension("new");
-    let text = serde_json::to_vec(value)?;
     let mut written = create(&new)?;
-    written.write_all(&text).with_context(|| format!("can't write {}", new.display()))?;
+    written.write_all(content).with_context(|| format!("can't write {}", new.display()))?;
     publish(&written, &new, file)
 }
 

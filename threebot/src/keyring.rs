@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The keys that this user has by name: encrypted files in the configuration folder.
 
-use crate::{cli::Global, device::config_folder, output::Usage, secret};
+use crate::{cli::Global, device::config_folder, durable, output::Usage, secret};
 use anyhow::{Context, Result, bail};
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::PathBuf,
 };
 use tfgrid_client::{AccountId32, StoredKey, Team, stored_key::StoredKeyError};
@@ -101,10 +101,10 @@ impl Keyring {
     pub fn add(&self, name: &str, key: &StoredKey, passphrase: String) -> Result<()> {
         self.ensure_free(name)?;
         let sealed = key.encrypt(passphrase)?;
+        durable::create_folder(&self.folder)?;
+        let account = format!("{} {}\n", key.scheme().name(), key.pair().account());
+        durable::replace(&self.account_file(name), account.as_bytes())?;
         let write = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            let account = format!("{} {}\n", key.scheme().name(), key.pair().account());
-            fs::write(self.account_file(name), account)?;
             let mut created =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.file(name))?;
             created.write_all(&sealed)?;
@@ -119,8 +119,7 @@ impl Keyring {
 
     pub fn set_default(&self, name: &str) -> Result<()> {
         self.existing(name)?;
-        let file = self.folder.join("default");
-        fs::write(&file, format!("{name}\n")).with_context(|| format!("can't write {}", file.display()))
+        durable::replace(&self.folder.join("default"), format!("{name}\n").as_bytes())
     }
 
     /// Removes a key for good.
@@ -179,8 +178,8 @@ impl Keyring {
         let file = self.team_file(name);
         let signatories = team.signatories().iter().map(|account| format!("{account}\n"));
         let text = format!("{}\n{}", team.threshold(), signatories.collect::<String>());
+        durable::create_folder(&self.folder)?;
         let write = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
             let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
             created.write_all(text.as_bytes())
         };
@@ -319,6 +318,21 @@ mod tests {
         let error = keys.open("main", &options).unwrap_err().to_string();
         assert!(error.contains("can't open the key file") && !error.contains("Alice"), "{error}");
         assert_eq!(fs::read_to_string(file).unwrap(), "//Alice");
+    }
+
+    #[test]
+    fn the_default_is_replaced_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keyring::at(folder.path());
+        fs::create_dir(&keys.folder).unwrap();
+        for name in ["main", "other"] {
+            fs::write(keys.file(name), "").unwrap();
+        }
+        keys.set_default("main").unwrap();
+        let before = fs::File::open(keys.folder.join("default")).unwrap();
+        keys.set_default("other").unwrap();
+        assert_eq!(io::read_to_string(before).unwrap(), "main\n", "nobody sees a part of it");
+        assert_eq!(keys.default_key().unwrap(), "other");
     }
 
     #[test]

@@ -49,7 +49,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_client::deployment::DiskKind;
+use tfgrid_client::{MachineKey, deployment::DiskKind};
 use tfgrid_primitives::{Features, NodeId, PublicKey, Resources};
 use tokio::{
     sync::{Notify, OnceCell, mpsc, watch},
@@ -73,17 +73,12 @@ const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Dur
 /// If something is wrong that doesn't pass by waiting.
 pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> {
     let begun = Instant::now();
-    let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
     let data = args.place.data.clone();
     let _lock = DataLock::take(&data)?;
     host::raise_open_files()?;
     requirements::ensure_met(&requirements::check_system(&args.place).await)?;
     let store = Store::open(data.join("state"))?;
-    if let (None, Some(file)) = (&ticket, &args.grid.ticket_file)
-        && Belonging::joined(&store)?.is_none()
-    {
-        warn!(file = %file.display(), "there is no ticket");
-    }
+    let ticket = find_ticket(&args, &store)?;
     let identity = Identity::load_or_create(&data)?;
     let key = identity.node_key().public();
     info!(key = hex::encode(key), data = %data.display(), "this node");
@@ -133,6 +128,18 @@ pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> 
     let chain = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
     OnGrid { args, identity, store, metrics, machine, peer, chain, own }.start(&mut tasks)?;
     ended_early(tasks.join_next().await)
+}
+
+/// The boot ticket; warns where the file that is named isn't there and the node has yet to join.
+fn find_ticket(args: &RunArgs, store: &Store) -> Result<Option<MachineKey>> {
+    let file = args.grid.ticket_file.as_deref();
+    let ticket = ticket::find(file)?;
+    if let (None, Some(file)) = (&ticket, file)
+        && Belonging::joined(store)?.is_none()
+    {
+        warn!(file = %file.display(), "there is no ticket");
+    }
+    Ok(ticket)
 }
 
 /// A node that hasn't passed its self-test.

@@ -30,7 +30,7 @@ export function send(chain: Chain, call: Call, { signer }: Account, onStep: (ste
       next: (event: TxEvent) => {
         if (event.type === 'broadcasted') {
           onStep('pool');
-          timer = setTimeout(() => {
+          timer ??= setTimeout(() => {
             watched.unsubscribe();
             onStep('late');
             resolve(undefined);

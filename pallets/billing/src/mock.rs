@@ -9,34 +9,23 @@ use crate as pallet_grid_billing;
 use crate::*;
 use frame_support::{
     PalletId, derive_impl, parameter_types,
-    traits::{ConstU64, ConstU128, OnPoll, OnTimestampSet},
-    weights::{Weight, WeightMeter},
+    traits::{ConstU64, ConstU128},
+    weights::Weight,
 };
+pub use pallet_grid_mock_kit::{AccountId, EXISTENTIAL_DEPOSIT as ED};
+use pallet_grid_mock_kit::{mock_blocks, mock_runtime};
 use sp_runtime::{BuildStorage, testing::UintAuthorityId};
 use tfgrid_primitives::{
-    ClockSpan, Deadline, FarmId, GridMillis, NodeId, PriceClock, PriceTime, TftPrice, TwinId,
+    ClockSpan, Deadline, FarmId, GridMillis, NodeId, PriceTime, TwinId,
     traits::{FarmDirectory, FarmFacts, NodeLiveness, OnPaidUse, PaidUse, ServeDeadlines, TwinDirectory},
-    units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
+    units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT},
 };
 
-#[frame_support::runtime]
-mod runtime {
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeTask,
-        RuntimeHoldReason,
-        RuntimeFreezeReason
-    )]
-    pub struct Test;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(1)]
-    pub type Balances = pallet_balances;
+mock_runtime! {
+    system {
+        type Block = Block;
+        type MultiBlockMigrator = MultiBlockMigrations;
+    }
     #[runtime::pallet_index(2)]
     pub type Billing = pallet_grid_billing;
     #[runtime::pallet_index(5)]
@@ -47,16 +36,8 @@ mod runtime {
     pub type MultiBlockMigrations = pallet_migrations;
 }
 
-pub type AccountId = u64;
 /// Accounts sign with their numbers.
 pub type Block = frame_system::mocking::MockBlock<Test, UintAuthorityId>;
-
-#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
-impl frame_system::Config for Test {
-    type Block = Block;
-    type AccountData = pallet_balances::AccountData<u128>;
-    type MultiBlockMigrator = MultiBlockMigrations;
-}
 
 #[derive_impl(pallet_timestamp::config_preludes::TestDefaultConfig)]
 impl pallet_timestamp::Config for Test {
@@ -72,17 +53,8 @@ impl pallet_migrations::Config for Test {
     type Migrations = pallet_migrations::mock_helpers::MockedMigrations;
 }
 
-/// The existential deposit.
-pub const ED: u128 = 1_000;
-/// What deposits leave on an account beside that.
+/// What deposits leave on an account beside the existential deposit.
 pub const FEE_RESERVE: u128 = TFT / 10;
-
-#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-impl pallet_balances::Config for Test {
-    type AccountStore = System;
-    type Balance = u128;
-    type ExistentialDeposit = ConstU128<ED>;
-}
 
 parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
@@ -193,6 +165,8 @@ impl crate::BenchmarkHelper<AccountId> for Directory {
     }
 
     fn pass(ms: GridMillis) {
+        use frame_support::traits::OnTimestampSet;
+
         let start = price_clock().stepped_at_ms;
         for passed in (0..=ms).step_by(MINUTE_MS as usize) {
             Clock::on_timestamp_set(start + passed);
@@ -225,47 +199,8 @@ pub const ALICE: AccountId = 1;
 pub const BOB: AccountId = 2;
 pub const FOUNDATION: AccountId = 200;
 pub const STAKING: AccountId = 201;
-/// 0.05 USD per TFT.
-pub const PRICE: u64 = USD / 20;
-pub const START_MS: u64 = 1_700_000_000_000;
 
-/// The price clock.
-pub fn price_clock() -> PriceClock {
-    pallet_grid_clock::PriceClockState::<Test>::get()
-}
-
-/// Sets the price of TFT, as governance does.
-pub fn set_price(price: TftPrice) {
-    Clock::set_price(RuntimeOrigin::root(), price).unwrap();
-}
-
-/// Lets `ms` pass in blocks of three seconds.
-pub fn pass(ms: u64) {
-    let until = price_clock().stepped_at_ms + ms;
-    while price_clock().stepped_at_ms < until {
-        block_at((price_clock().stepped_at_ms + 3_000).min(until));
-    }
-}
-
-/// Lets `ms` pass in blocks of a minute, the longest that count in full.
-pub fn pass_fast(ms: u64) {
-    let until = price_clock().stepped_at_ms + ms;
-    while price_clock().stepped_at_ms < until {
-        block_at((price_clock().stepped_at_ms + MINUTE_MS).min(until));
-    }
-}
-
-/// One block with this timestamp.
-pub fn block_at(timestamp_ms: u64) {
-    block_with(timestamp_ms, Weight::MAX);
-}
-
-/// One block with this timestamp, in which polling may take `weight`.
-pub fn block_with(timestamp_ms: u64, weight: Weight) {
-    System::set_block_number(System::block_number() + 1);
-    Clock::on_timestamp_set(timestamp_ms);
-    Clock::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
-}
+mock_blocks!();
 
 /// A fresh chain.
 pub fn new_test_ext() -> sp_io::TestExternalities {

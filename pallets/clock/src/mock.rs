@@ -5,14 +5,12 @@ use crate as pallet_grid_clock;
 use crate::*;
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{OnPoll, OnTimestampSet},
     weights::{Weight, WeightMeter},
 };
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    Deadline, GridMillis, PriceClock, TftPrice,
+    Deadline, GridMillis, TftPrice,
     traits::{ServeDeadlines, ServePriceClock},
-    units::{MINUTE_MS, USD},
 };
 
 #[frame_support::runtime]
@@ -95,52 +93,11 @@ impl ServePriceClock for Recorder {
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::BenchmarkHelper for Recorder {
     fn feed() {
-        Feed::set(Some(USD));
+        Feed::set(Some(tfgrid_primitives::units::USD));
     }
 }
 
-/// 0.05 USD per TFT.
-pub const PRICE: u64 = USD / 20;
-pub const START_MS: u64 = 1_700_000_000_000;
-
-/// The price clock.
-pub fn price_clock() -> PriceClock {
-    PriceClockState::<Test>::get()
-}
-
-/// Sets the price of TFT, as governance does.
-pub fn set_price(price: TftPrice) {
-    Clock::set_price(RuntimeOrigin::root(), price).unwrap();
-}
-
-/// Lets `ms` pass in blocks of three seconds.
-pub fn pass(ms: u64) {
-    pass_in_steps(ms, 3_000);
-}
-
-/// Lets `ms` pass in blocks of a minute, the longest that count in full.
-pub fn pass_fast(ms: u64) {
-    pass_in_steps(ms, MINUTE_MS);
-}
-
-fn pass_in_steps(ms: u64, step: u64) {
-    let until = price_clock().stepped_at_ms + ms;
-    while price_clock().stepped_at_ms < until {
-        block_at((price_clock().stepped_at_ms + step).min(until));
-    }
-}
-
-/// One block with this timestamp.
-pub fn block_at(timestamp_ms: u64) {
-    block_with(timestamp_ms, Weight::MAX);
-}
-
-/// One block with this timestamp, in which polling may take `weight`.
-pub fn block_with(timestamp_ms: u64, weight: Weight) {
-    System::set_block_number(System::block_number() + 1);
-    Clock::on_timestamp_set(timestamp_ms);
-    Clock::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
-}
+pallet_grid_mock_kit::mock_blocks!();
 
 /// A fresh chain.
 pub fn new_test_ext() -> sp_io::TestExternalities {

@@ -19,8 +19,8 @@
 //! 3. [`Chain`] builds the genesis, resets all doubles, and runs a test with the invariants checked afterwards.
 //!    Statics of the mock itself are reset where it makes its chain.
 //!
-//! Clock and billing have mocks of their own: they are tested together, with the real clock instead of the doubles
-//! above, and in migrations.
+//! Clock and billing are tested with the real clock instead of the doubles above, and build chains of their own:
+//! [`mock_blocks!`] declares what makes their blocks.
 //!
 //! ```ignore
 //! pallet_grid_mock_kit::mock_runtime! {
@@ -44,6 +44,7 @@
 //! thread-locals, so tests run in parallel.
 
 mod agenda;
+mod blocks;
 mod calls;
 mod chain;
 mod clock;

@@ -12,6 +12,24 @@ pub fn a_deposit_resumes_a_contract_without_funds(grid: &mut Grid) -> Result<()>
     grid.user.deposits()
 }
 
+/// The owner's own credit needs none.
+pub fn a_deposit_for_somebody_else_needs_a_yes(grid: &mut Grid) -> Result<()> {
+    let twin_of = |person: &Person| anyhow::Ok(person.threebot(&["balance"])?["twin"].to_string());
+    let credit = || units(&grid.farmer.threebot(&["balance"])?["credit_tft_1e7"]);
+    // Nobody can be asked here.
+    let deposit = |twin: &str, yes: &[&str]| {
+        anyhow::Ok(grid.user.command()?.args(["deposit", "1", "--twin", twin]).args(yes).output()?)
+    };
+    let (others, before) = (twin_of(&grid.farmer)?, credit()?);
+    let refused = deposit(&others, &[])?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(refused.status.code() == Some(2) && said.contains("you can't take it back"), "{said}");
+    ensure!(credit()? == before, "something was deposited");
+    ensure!(deposit(&others, &["--yes"])?.status.success() && credit()? > before, "nothing was deposited");
+    ensure!(deposit(&twin_of(&grid.user)?, &[])?.status.success(), "the own twin needs a yes");
+    Ok(())
+}
+
 /// On a terminal threebot asks; the answer is typed.
 pub fn a_deposit_that_is_missing_is_made_with_the_call(grid: &mut Grid) -> Result<()> {
     const KEY: &str = "//poor";

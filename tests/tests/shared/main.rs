@@ -36,6 +36,7 @@ const CONTRACTS: &[Scenario] = &scenarios![
     command_line::applications_go_on_where_they_stopped,
     command_line::a_network_is_made_and_grows,
     refusals::nodes_and_chain_refuse_what_is_wrong,
+    funds::a_deposit_for_somebody_else_needs_a_yes,
     funds::a_deposit_that_is_missing_is_made_with_the_call,
     funds::a_deposit_resumes_a_contract_without_funds,
 ];

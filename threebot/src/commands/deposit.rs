@@ -4,12 +4,12 @@
 use super::funds::Funding;
 use crate::{
     cli::Global,
-    consent::unasked,
+    consent::Consent,
     foreseen::{Foreseen, Purse},
     output::Answer,
     session::Session,
 };
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
@@ -19,8 +19,9 @@ use tfgrid_client::{
 };
 
 /// Pay TFT into a twin's credit: your own, or anybody's
+///
+/// What you pay into the credit of somebody else's twin can't be taken back: you are asked before.
 #[derive(Args)]
-#[command(arg = unasked())]
 pub struct Deposit {
     /// In TFT, such as 12.5
     #[arg(value_parser = parse_amount)]
@@ -28,6 +29,8 @@ pub struct Deposit {
     /// The twin whose credit it is [default: yours]
     #[arg(long, value_parser = parse_id::<TwinId>)]
     twin: Option<TwinId>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Deposit {
@@ -35,7 +38,7 @@ impl Deposit {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin_or_own(&at, self.twin).await?;
-        ensure!(at.twin_account(twin).await?.is_some(), "no twin has the id {twin}");
+        let owner = at.twin_account(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
         let least = at.existential_deposit()?;
         if self.amount < least {
             let text = format!(
@@ -45,9 +48,13 @@ impl Deposit {
             );
             bail!(Foreseen::new("Billing.DepositTooSmall", text));
         }
-        let what = format!("you want to deposit {} TFT", format_tft(self.amount));
-        let purse = Purse::read(&at, session.account()?).await?.keeping(at.fee_reserve()?);
-        purse.ensure_has(self.amount, &what)?;
+        let (account, amount) = (session.account()?, format_tft(self.amount));
+        let purse = Purse::read(&at, account).await?.keeping(at.fee_reserve()?);
+        purse.ensure_has(self.amount, &format!("you want to deposit {amount} TFT"))?;
+        if owner != account {
+            let plan = format!("deposit {amount} TFT for twin {twin} of {owner}: you can't take it back");
+            self.consent.ask(&session, &plan)?;
+        }
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
         let funding = Funding::read(&session.grid.finalized().await?, twin).await?;
         let text = text(twin, self.amount, &funding.payer, funding.paused().as_deref());

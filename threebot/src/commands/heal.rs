@@ -106,7 +106,8 @@ impl Heal {
                 let lacking = || Usage::new("snapshots are opened with the bot's key: give --identity");
                 let identity = seal_key.clone().ok_or_else(lacking)?;
                 let device = self.device.read()?;
-                Some(Volumes::new(schedule, urls.clone(), mandate.twin, device, identity, global.json)?)
+                let (urls, folder) = (urls.clone(), state.clone());
+                Some(Volumes::new(schedule, urls, folder, mandate.twin, device, identity, global.json)?)
             }
             None => None,
         };

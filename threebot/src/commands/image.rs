@@ -159,7 +159,11 @@ impl Page {
         let (mut found, mut at) = (Vec::new(), 0);
         let mut sector = [0; SECTOR_BYTES];
         let mut sectors = io::BufReader::with_capacity(1 << 20, &*image);
-        while let Ok(()) = sectors.read_exact(&mut sector) {
+        loop {
+            match sectors.read_exact(&mut sector) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                read => read.with_context(|| format!("can't read it at byte {at}"))?,
+            }
             if sector.starts_with(MARK.as_bytes()) {
                 found.push(at);
             }
@@ -267,6 +271,13 @@ mod tests {
                 .starts_with("it has 2 pages")
         );
         assert!(why(MARK).contains("doesn't say which"));
+    }
+
+    #[test]
+    fn an_image_that_can_not_be_read_has_no_other_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Page::find(&mut File::open(folder.path()).unwrap()).unwrap_err().to_string();
+        assert_eq!(error, "can't read it at byte 0");
     }
 
     #[test]

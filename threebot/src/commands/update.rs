@@ -152,12 +152,7 @@ impl Update {
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let plan = present.plan(&at, twin, rate).await?;
-        let active = match present.body.as_ref().map(|body| opened(body, key)).transpose() {
-            Err(refused) if refused.code == FailureCode::BodyUnsupported => {
-                return Err(unopened(&at, twin, contract, key).await?);
-            }
-            read => read.with_context(|| format!("the body of contract {contract}"))?.flatten(),
-        };
+        let active = present.active(&at, twin, key).await?;
         let (reservation, unpinned) = pins::pinned(reservation, active.as_ref(), self.pinning.no_pin).await?;
         let prepared = self.next.sealing.prepare(&at, node, twin, &reservation).await?;
         if present.is(&prepared.body, &reservation, public_ips) {
@@ -257,6 +252,17 @@ impl Present {
             Some(pending) => plan.replacing(&replaced(at, *contract, *rates, pending).await?),
             None => plan,
         })
+    }
+
+    /// What its active version runs, as far as it can be read here.
+    async fn active(&self, at: &GridAt, twin: TwinId, key: Option<&SealKey>) -> Result<Option<Deployment>> {
+        let contract = self.contract;
+        match self.body.as_ref().map(|body| opened(body, key)).transpose() {
+            Err(refused) if refused.code == FailureCode::BodyUnsupported => {
+                Err(unopened(at, twin, contract, key).await?)
+            }
+            read => Ok(read.with_context(|| format!("the body of contract {contract}"))?.flatten()),
+        }
     }
 
     /// Whether it runs this version already. Never, if it is sealed: no body is sealed to the same bytes twice.

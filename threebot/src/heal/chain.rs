@@ -5,6 +5,7 @@ use super::{
     Hold, Journal, Kept, Mandate, Open, Order, PartName, Phase, Release, Seen, Wanted,
     act::{Submitted, World},
     decide::{contract_of_name, name_for, rules_for, shunned, too_dear},
+    journal::ensure_chain,
 };
 use crate::{
     application::{Ask, Market, cancelling, place},
@@ -19,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter::repeat_n,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use subxt::{transactions::StaticPayload, utils::MultiAddress};
@@ -43,7 +44,7 @@ use tfgrid_client::{
     error::SubmitError,
     grid_at::SealKeys,
     primitives::{
-        Body, ContractId, NodeId, TwinId,
+        Body, ContractId, NodeId, TwinId, UnixSeconds,
         net::Subnet as Range,
         views::{ClosedContract, ContractStatus, NodeFilter, Target, TwinContract},
     },
@@ -142,15 +143,11 @@ impl Chain {
     pub async fn connect(&mut self, journal: &Journal) -> Result<()> {
         let url = self.urls.get(self.turn % self.urls.len().max(1)).context("there is no endpoint")?;
         self.turn = self.turn.wrapping_add(1);
-        let grid = GridClient::connect(url).await?;
-        journal.ensure_chain(&format!("{:?}", grid.genesis()))?;
+        let (grid, at) = up_to_date(url, journal.folder()).await?;
         if self.is_public_key && grid.is_live().await? {
             bail!(DevelopmentKey);
         }
         let heads = grid.follow().await?;
-        let at = grid.finalized().await?;
-        let behind = now().saturating_sub(at.timestamp_ms().await? / 1_000);
-        ensure!(behind <= MAX_BEHIND, "the chain at {url} is more than {MAX_BEHIND} s behind");
         let twin = self.twin;
         let owner = at.twin_account(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
         let own = self.key.account();
@@ -397,6 +394,20 @@ impl World for Chain {
     }
 }
 
+/// Connects to an endpoint that is on the chain of a bot's folder and up to date.
+pub async fn up_to_date(url: &str, folder: &Path) -> Result<(GridClient, GridAt)> {
+    let grid = GridClient::connect(url).await?;
+    ensure_chain(folder, &format!("{:?}", grid.genesis()))?;
+    let at = grid.finalized().await?;
+    ensure_recent(url, at.timestamp_ms().await? / 1_000, now())?;
+    Ok((grid, at))
+}
+
+fn ensure_recent(url: &str, head: UnixSeconds, now: UnixSeconds) -> Result<()> {
+    ensure!(now.saturating_sub(head) <= MAX_BEHIND, "the chain at {url} is more than {MAX_BEHIND} s behind");
+    Ok(())
+}
+
 /// A call of the owner's, made by its bot.
 fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
     api::transactions().proxy().proxy(MultiAddress::Id(owner), Some(ProxyType::Deploy), call)
@@ -578,6 +589,14 @@ mod tests {
 
     fn on_node() -> Target {
         Target::Node { node: 3, resources: Resources::ZERO, public_ips: 1 }
+    }
+
+    #[test]
+    fn an_endpoint_that_lags_is_refused() {
+        let ensure_recent = |head| ensure_recent("ws://a", head, 1_000);
+        assert!(ensure_recent(1_000 - MAX_BEHIND).is_ok() && ensure_recent(1_001).is_ok());
+        let error = ensure_recent(999 - MAX_BEHIND).unwrap_err().to_string();
+        assert_eq!(error, "the chain at ws://a is more than 300 s behind");
     }
 
     #[test]

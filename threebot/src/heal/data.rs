@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Snapshots of contracts' volumes and machines, taken and restored beside the rounds.
 
-use super::{Retention, Saved, Schedule};
+use super::{Retention, Saved, Schedule, chain::up_to_date};
 use crate::{
     peer::connected,
     snapshot::{
@@ -13,10 +13,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
+    path::PathBuf,
     time::Duration,
 };
 use tfgrid_client::{
-    GridAt, GridClient,
+    GridAt,
     deployment::LastSnapshot,
     peer::{Device, protocol::Volume},
     primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
@@ -127,6 +128,8 @@ impl<S: Snapshots> Jobs<S> {
 pub struct Volumes {
     /// RPC addresses of the chain.
     urls: Vec<String>,
+    /// The bot's, which says which chain that is.
+    folder: PathBuf,
     twin: TwinId,
     device: Device,
     place: Place,
@@ -141,6 +144,7 @@ impl Volumes {
     pub fn new(
         schedule: &Schedule,
         urls: Vec<String>,
+        folder: PathBuf,
         twin: TwinId,
         device: Device,
         identity: SealKey,
@@ -148,17 +152,16 @@ impl Volumes {
     ) -> Result<Self> {
         let place = schedule.place.parse().context("snapshots.place of the mandate")?;
         let Schedule { roots, keep, .. } = *schedule;
-        Ok(Self { urls, twin, device, place, roots, keep, identity, is_json })
+        Ok(Self { urls, folder, twin, device, place, roots, keep, identity, is_json })
     }
 
-    /// The chain at a finalized block, from the first endpoint that answers.
+    /// The chain at a finalized block, from the first endpoint that is up to date.
     async fn at(&self) -> Result<GridAt> {
         let mut last = anyhow!("there is no endpoint");
         for url in &self.urls {
-            let at = async { GridClient::connect(url).await?.finalized().await };
-            match at.await {
-                Ok(at) => return Ok(at),
-                Err(error) => last = error.into(),
+            match up_to_date(url, &self.folder).await {
+                Ok((_, at)) => return Ok(at),
+                Err(error) => last = error,
             }
         }
         Err(last)

@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
@@ -272,16 +272,9 @@ impl Journal {
         Self::open(to)
     }
 
-    /// Fails if the folder is that of another chain; its first chain is its own.
-    pub fn ensure_chain(&self, genesis: &str) -> Result<()> {
-        let file = self.folder.join(CHAIN);
-        match read::<String>(&file)? {
-            Some(own) if own != genesis => {
-                bail!("{} belongs to the chain {own}, and this is {genesis}", self.folder.display())
-            }
-            Some(_) => Ok(()),
-            None => write(&file, &genesis),
-        }
+    /// The folder, which [`ensure_chain`] reads.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Fails at a finalized head that is older than one that was seen before.
@@ -372,8 +365,14 @@ impl Journal {
             if fs::metadata(&file).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
                 fs::rename(&file, file.with_extension("old"))?;
             }
-            let mut log = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
-            writeln!(log, "{}", serde_json::to_string(message)?)?;
+            let mut log = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&file)?;
+            // A line that a crash has cut spoils this one otherwise.
+            let mut last = [b'\n'];
+            if let Some(at) = log.metadata()?.len().checked_sub(1) {
+                log.read_exact_at(&mut last, at)?;
+            }
+            let begin = if last == [b'\n'] { "" } else { "\n" };
+            writeln!(log, "{begin}{}", serde_json::to_string(message)?)?;
             log.sync_all()
         };
         append().with_context(|| format!("can't write {}", file.display()))
@@ -395,6 +394,18 @@ impl Journal {
 
     fn record(&self, kind: &str, contract: ContractId) -> PathBuf {
         self.folder.join(kind).join(format!("{contract}.json"))
+    }
+}
+
+/// Fails if a bot's folder is that of another chain; its first chain is its own.
+pub fn ensure_chain(folder: &Path, genesis: &str) -> Result<()> {
+    let file = folder.join(CHAIN);
+    match read::<String>(&file)? {
+        Some(own) if own != genesis => {
+            bail!("{} belongs to the chain {own}, and this is {genesis}", folder.display())
+        }
+        Some(_) => Ok(()),
+        None => write(&file, &genesis),
     }
 }
 
@@ -459,7 +470,7 @@ fn copy(file: &Path, folder: &Path) -> Result<()> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, slice};
 
     pub fn kept(contract: ContractId, node: NodeId) -> Kept {
         Kept {
@@ -538,10 +549,10 @@ pub mod tests {
         let mut journal = Journal::open(folder.path()).unwrap();
         journal.keep(kept(7, 1), &Body::Plain(b"{}".to_vec())).unwrap();
         journal.note(begun(7)).unwrap();
-        journal.ensure_chain("0x01").unwrap();
+        ensure_chain(folder.path(), "0x01").unwrap();
         let mut copied = Journal::copied(folder.path(), scratch.path()).unwrap();
         assert_eq!(copied.memory, journal.memory);
-        assert!(copied.ensure_chain("0x02").is_err());
+        assert!(ensure_chain(scratch.path(), "0x02").is_err());
         copied.forget(7).unwrap();
         copied.strike(7).unwrap();
         assert_eq!(Journal::look(folder.path()).unwrap().memory, journal.memory);
@@ -565,8 +576,9 @@ pub mod tests {
         let error = Journal::open(folder.path()).err().unwrap().to_string();
         assert!(error.contains("another `threebot heal`"), "{error}");
         assert!(Journal::look(folder.path()).is_ok());
-        journal.ensure_chain("0x01").unwrap();
-        assert!(journal.ensure_chain("0x01").is_ok() && journal.ensure_chain("0x02").is_err());
+        ensure_chain(folder.path(), "0x01").unwrap();
+        let ensure_chain = |genesis| ensure_chain(journal.folder(), genesis);
+        assert!(ensure_chain("0x01").is_ok() && ensure_chain("0x02").is_err());
     }
 
     #[test]
@@ -587,7 +599,10 @@ pub mod tests {
         let within = line.iter().position(|byte| !byte.is_ascii()).unwrap();
         let mut log = OpenOptions::new().append(true).open(folder.path().join(MESSAGES)).unwrap();
         log.write_all(&line[..=within]).unwrap();
-        assert_eq!(journal.messages(9).unwrap(), [message]);
+        assert_eq!(journal.messages(9).unwrap(), slice::from_ref(&message));
+        let next = Message { at: 2, ..message.clone() };
+        journal.log(&next).unwrap();
+        assert_eq!(journal.messages(9).unwrap(), [message, next]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
+    fs::{self, File},
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use tfgrid_client::peer::{
 };
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
+    task::{Id, JoinSet, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TRY_EVERY: Duration = Duration::from_secs(300);
 /// The time that a message has to be taken: a receiver that is slow keeps others waiting for so long.
 const SEND_WITHIN: Duration = Duration::from_secs(600);
+/// A file of no message that nobody has written to for so long is left of a crash.
+const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// A message, and where its receiver may be beside the contacts and relays of whoever sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,22 @@ impl Outbox {
         let outbox = Self { folder };
         // One that is damaged is told here: it would keep all others.
         outbox.list()?;
+        outbox.clear()?;
         Ok(outbox)
+    }
+
+    /// Removes what crashes have left.
+    fn clear(&self) -> Result<()> {
+        for end in ["copy", "file", "new"] {
+            let names = durable::names(&self.folder, &format!(".{end}"))?;
+            for entry in names.iter().filter_map(|name| Some(self.entry(name.parse().ok()?))) {
+                let file = entry.with_extension(end);
+                if !entry.exists() && is_left(&file) {
+                    durable::remove(&file)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn entry(&self, id: MessageId) -> PathBuf {
@@ -80,9 +97,15 @@ impl Outbox {
 
     /// All that wait, in no particular order.
     pub fn list(&self) -> Result<Vec<Queued>> {
+        self.some(usize::MAX, &HashSet::new())
+    }
+
+    /// So many of those that wait at most, and none that is skipped.
+    fn some(&self, count: usize, skipped: &HashSet<MessageId>) -> Result<Vec<Queued>> {
         let names = durable::names(&self.folder, ".json")?;
-        let ids = names.iter().filter_map(|name| name.parse().ok());
-        ids.filter_map(|id| durable::read(&self.entry(id)).transpose()).collect()
+        let ids =
+            names.iter().filter_map(|name| name.parse::<MessageId>().ok()).filter(|id| !skipped.contains(id));
+        ids.filter_map(|id| durable::read(&self.entry(id)).transpose()).take(count).collect()
     }
 
     /// Forgets a message.
@@ -92,10 +115,38 @@ impl Outbox {
     }
 }
 
+fn is_left(file: &Path) -> bool {
+    let written = fs::metadata(file).and_then(|found| found.modified());
+    written.is_ok_and(|at| at.elapsed().is_ok_and(|passed| passed > LEFT_AFTER))
+}
+
 /// What became of a message that waited.
 pub struct Outcome {
     pub message: TwinMessage,
     pub sent: Result<()>,
+}
+
+/// Messages that are being sent.
+#[derive(Default)]
+struct Sending {
+    tasks: JoinSet<Result<()>>,
+    messages: HashMap<Id, TwinMessage>,
+}
+
+impl Sending {
+    fn start(&mut self, message: TwinMessage, task: impl Future<Output = Result<()>> + Send + 'static) {
+        let task = self.tasks.spawn(task).id();
+        self.messages.insert(task, message);
+    }
+
+    /// The next that is sent, or that fails, by a panic too; `None` if there is none.
+    async fn ended(&mut self) -> Option<(TwinMessage, Result<()>)> {
+        let (task, sent) = match self.tasks.join_next_with_id().await? {
+            Ok(ended) => ended,
+            Err(panic) => (panic.id(), Err(panic.into())),
+        };
+        Some((self.messages.remove(&task)?, sent))
+    }
 }
 
 /// Sends what waits in an outbox.
@@ -110,23 +161,24 @@ pub struct Flusher {
 impl Flusher {
     /// Sends until nobody hears what becomes of the messages.
     pub async fn run(self, outcomes: mpsc::Sender<Outcome>) {
-        let (mut sending, mut busy) = (JoinSet::new(), HashSet::new());
+        let mut sending = Sending::default();
         let mut tries: HashMap<MessageId, (u32, Instant)> = HashMap::new();
         loop {
+            let busy = sending.messages.values().map(|message| message.id);
+            let early = tries.iter().filter(|(_, (_, next))| *next > Instant::now()).map(|(id, _)| *id);
+            let skipped: HashSet<MessageId> = busy.chain(early).collect();
+            let (outbox, count) = (self.outbox.clone(), AT_ONCE.saturating_sub(sending.messages.len()));
+            let due =
+                spawn_blocking(move || outbox.some(count, &skipped)).await.map_err(Error::from).flatten();
             // What can't be read now is looked at again.
-            for queued in self.outbox.list().unwrap_or_default() {
-                let id = queued.message.id;
-                let is_due = tries.get(&id).is_none_or(|(_, next)| *next <= Instant::now());
-                if is_due && sending.len() < AT_ONCE && busy.insert(id) {
-                    let flusher = self.clone();
-                    sending.spawn(async move { (flusher.send(&queued).await, queued.message) });
-                }
+            for queued in due.unwrap_or_default() {
+                let (flusher, message) = (self.clone(), queued.message.clone());
+                sending.start(message, async move { flusher.send(&queued).await });
             }
-            let (sent, message) = tokio::select! {
-                Some(Ok(done)) = sending.join_next() => done,
+            let (message, sent) = tokio::select! {
+                Some(ended) = sending.ended() => ended,
                 () = sleep(LOOK_EVERY) => continue,
             };
-            busy.remove(&message.id);
             let sent = match sent {
                 Err(error) if !is_final(&error) && message.expires_ms > now_ms() => {
                     let failures =
@@ -164,7 +216,7 @@ fn is_final(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use crate::msg::mailbox::tests::message;
-    use std::{fs, slice};
+    use std::{slice, time::SystemTime};
 
     #[test]
     fn a_message_waits_with_a_copy_of_its_file() {
@@ -182,6 +234,50 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("outbox")).unwrap().count(), 0);
         let missing = outbox.put(&queued, Some(&folder.path().join("none"))).unwrap_err().to_string();
         assert!(missing.contains("can't read") && outbox.list().unwrap().is_empty(), "{missing}");
+    }
+
+    #[test]
+    fn what_a_crash_has_left_of_a_message_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(folder.path()).unwrap();
+        let sent = folder.path().join("sent");
+        fs::write(&sent, "offer").unwrap();
+        let queued = Queued { message: message(1), at: Vec::new() };
+        outbox.put(&queued, Some(&sent)).unwrap();
+        let left = |id| outbox.file(MessageId([id; 16])).with_extension("copy");
+        for file in [outbox.file(MessageId([1; 16])), outbox.file(MessageId([2; 16])), left(3), left(4)] {
+            let written = File::options().append(true).create(true).open(&file).unwrap();
+            let hours = if file == left(4) { 0 } else { 2 };
+            written.set_modified(SystemTime::now() - Duration::from_secs(hours * 3_600)).unwrap();
+        }
+        let outbox = Outbox::open(folder.path()).unwrap();
+        assert!(outbox.file(queued.message.id).exists() && left(4).exists(), "it may be in use");
+        assert!(!outbox.file(MessageId([2; 16])).exists() && !left(3).exists());
+    }
+
+    #[test]
+    fn what_is_being_sent_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(folder.path()).unwrap();
+        for number in 1..=3 {
+            outbox.put(&Queued { message: message(number), at: Vec::new() }, None).unwrap();
+        }
+        let skipped = [MessageId([1; 16]), MessageId([2; 16])].into();
+        let left = outbox.some(9, &skipped).unwrap();
+        assert_eq!(left.iter().map(|queued| queued.message.id).collect::<Vec<_>>(), [MessageId([3; 16])]);
+        assert_eq!(outbox.some(2, &HashSet::new()).unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_sending_panics_has_failed() {
+        async fn broken() -> Result<()> {
+            panic!("a test")
+        }
+        let mut sending = Sending::default();
+        assert!(sending.ended().await.is_none());
+        sending.start(message(1), broken());
+        let (failed, sent) = sending.ended().await.unwrap();
+        assert!(failed.id == MessageId([1; 16]) && sent.is_err() && sending.messages.is_empty());
     }
 
     #[test]

@@ -82,14 +82,18 @@ async fn output(program: &str, args: &[&str], input: &str) -> io::Result<std::pr
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A tool that exits early doesn't read its input; its exit status is what counts.
+    let stdin = child.stdin.take();
+    let write = async move {
+        let Some(mut stdin) = stdin else { return Ok(()) };
         match stdin.write_all(input.as_bytes()).await {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-            _ => {}
+            // A tool that exits early doesn't read its input; its exit status is what counts.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
         }
-    }
-    child.wait_with_output().await
+    };
+    // At once: a tool may wait until what it has written is read.
+    let ((), output) = tokio::try_join!(write, child.wait_with_output())?;
+    Ok(output)
 }
 
 #[cfg(test)]
@@ -101,6 +105,12 @@ mod tests {
     #[tokio::test]
     async fn a_tool_reads_its_input_and_its_output_is_returned() {
         assert_eq!(run_with_input(&SH, &["-c", "cat"], "hello").await.unwrap(), "hello");
+    }
+
+    #[tokio::test]
+    async fn a_tool_with_much_of_both_does_not_hang() {
+        let much = "x".repeat(1 << 20);
+        assert!(run_with_input(&SH, &["-c", "cat"], &much).await.unwrap() == much);
     }
 
     #[tokio::test]

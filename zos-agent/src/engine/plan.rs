@@ -289,6 +289,21 @@ fn volumes(workloads: &Workloads, observed: &ObservedContract) -> (Vec<Step>, Ve
     (refuse, ensure)
 }
 
+/// What goes because the workloads don't have it: gateways, machines and parts of networks.
+fn surplus(workloads: &Workloads, observed: &ObservedContract) -> (Vec<Step>, Vec<Step>, Vec<Step>) {
+    let has_gateway = |name: &String| workloads.gateways.iter().any(|spec| spec.id.name == *name);
+    let has_machine = |name: &String| workloads.machines.iter().any(|spec| spec.id.name == *name);
+    let has_network = |name: &String| workloads.networks.iter().any(|spec| spec.id.name == *name);
+    let gateways = observed.gateways.keys().filter(|name| !has_gateway(name)).cloned();
+    let machines = observed.machines.keys().filter(|name| !has_machine(name)).cloned();
+    let networks = observed.private_networks.iter().filter(|(name, _)| !has_network(name));
+    (
+        gateways.map(Step::RemoveGateway).collect(),
+        machines.map(Step::RemoveMachine).collect(),
+        networks.map(|(_, network)| Step::RemovePrivateNetwork(network.id.clone())).collect(),
+    )
+}
+
 /// Whatever is slow or likely to fail comes before the first stop, so that a new version that can't run
 /// leaves the old one running. No machine starts before all are created, so that none runs while another
 /// can't.
@@ -296,22 +311,11 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let (refuse, mut ensure) = volumes(workloads, observed);
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
-    let (mut clear, mut clear_networks) = (Vec::new(), Vec::new());
-    let mut clear_gateways = Vec::new();
+    let (clear_gateways, mut clear, clear_networks) = surplus(workloads, observed);
     let mut create = Vec::new();
     let mut start = Vec::new();
 
     ensure.extend(missing_networks(workloads, observed));
-    for name in observed.machines.keys() {
-        if !workloads.machines.iter().any(|spec| spec.id.name == *name) {
-            clear.push(Step::RemoveMachine(name.clone()));
-        }
-    }
-    for (name, network) in &observed.private_networks {
-        if !workloads.networks.iter().any(|spec| spec.id.name == *name) {
-            clear_networks.push(Step::RemovePrivateNetwork(network.id.clone()));
-        }
-    }
     for spec in &workloads.machines {
         match observed.machines.get(&spec.id.name) {
             Some(machine) if spec.is_held && machine.is_running() && machine.hash == spec.hash => {
@@ -342,11 +346,6 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
         }
         if !spec.is_held {
             start.push(Step::StartMachine(spec.clone()));
-        }
-    }
-    for name in observed.gateways.keys() {
-        if !workloads.gateways.iter().any(|spec| spec.id.name == *name) {
-            clear_gateways.push(Step::RemoveGateway(name.clone()));
         }
     }
     let (attach, publish) = (attach(workloads, observed), missing_gateways(workloads, observed));

@@ -6,6 +6,7 @@ use codec::Compact;
 use frame_support::{
     migrations::{SteppedMigration, SteppedMigrationError},
     storage::unhashed,
+    weights::WeightMeter,
 };
 use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo, mocking::MockUncheckedExtrinsic};
 use sp_io::storage::{rollback_transaction, start_transaction};

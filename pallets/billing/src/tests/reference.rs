@@ -632,7 +632,6 @@ impl History {
 
     fn step(&mut self) {
         let twin = PAYERS[self.dice.below(2) as usize];
-        let owner = RuntimeOrigin::signed(twin.into());
         let open: Vec<u64> = self.reference.contracts.keys().copied().collect();
         let chosen = self.dice.pick(&open);
         match (self.dice.below(24), chosen) {
@@ -641,18 +640,7 @@ impl History {
                 let by = if self.dice.below(2) == 0 { ChangedBy::Owner } else { ChangedBy::Others };
                 self.deposit(twin, by, amount);
             }
-            (2 | 19, _) => {
-                let amount = self.amount_to_withdraw(twin);
-                self.change(
-                    twin,
-                    ChangedBy::Owner,
-                    || Billing::withdraw(owner, amount).ok(),
-                    |reference, ()| {
-                        let payer = reference.payer(twin);
-                        payer.credit = payer.credit.saturating_sub(amount * PARTS);
-                    },
-                );
-            }
+            (2 | 19, _) => self.withdraw(twin),
             (3..=5, _) if open.len() < 5 => self.start(twin),
             (6, Some(id)) => {
                 let outcomes = [
@@ -675,28 +663,9 @@ impl History {
                 self.reference.price = price;
                 System::reset_events();
             }
-            (10, _) => match self.silent.take() {
-                None => {
-                    SilentSince::set(Some(Clock::now().clock));
-                    self.silent = Some(self.reference.now());
-                }
-                Some(since) => {
-                    let from = SilentSince::take().unwrap_or_default();
-                    LastOutage::set(ClockSpan { from, to: Clock::now().clock });
-                    self.outage = (since, self.reference.now());
-                }
-            },
+            (10, _) => self.fall_silent_or_return(),
             (11, Some(id)) => self.suspend_or_resume(id),
-            (12..=13, Some(id)) => {
-                if Billing::collect(RuntimeOrigin::signed(BOB), id).is_ok() {
-                    self.saw("collections");
-                    let contract = self.reference.contract(id);
-                    contract.traffic_uncollected = 0;
-                    let collected = core::mem::take(&mut contract.uncollected);
-                    self.reference.collected(collected);
-                }
-                System::reset_events();
-            }
+            (12..=13, Some(id)) => self.collect(id),
             (14, _) => {
                 for payee in [Payee::Farm(FARM), Payee::Foundation, Payee::Staking] {
                     let _ = Billing::pay_out(RuntimeOrigin::signed(BOB), payee);
@@ -712,24 +681,62 @@ impl History {
             (20..=22, Some(id)) => self.propose_or_answer(id),
             (16, Some(id)) => self.buy_traffic(id),
             (17, Some(id)) => self.use_traffic(id),
-            (18, _) => {
-                let refill_per_30_days = self.dice.of_any_size(46).into();
-                let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..NO_LIMITS };
-                let set = || Billing::set_limits(owner.clone(), limits).ok();
-                self.change(twin, ChangedBy::Owner, set, |_, ()| ());
-                let refill = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
-                self.change(
-                    twin,
-                    ChangedBy::Owner,
-                    || Billing::set_auto_refill(owner, refill).ok(),
-                    |_, ()| (),
-                );
-            }
+            (18, _) => self.limit_and_refill(twin),
             _ => {
-                let poke = || Billing::poke(owner, twin).ok();
+                let poke = || Billing::poke(RuntimeOrigin::signed(twin.into()), twin).ok();
                 self.change(twin, ChangedBy::Others, poke, |_, ()| ());
             }
         }
+    }
+
+    fn withdraw(&mut self, twin: TwinId) {
+        let amount = self.amount_to_withdraw(twin);
+        self.change(
+            twin,
+            ChangedBy::Owner,
+            || Billing::withdraw(RuntimeOrigin::signed(twin.into()), amount).ok(),
+            |reference, ()| {
+                let payer = reference.payer(twin);
+                payer.credit = payer.credit.saturating_sub(amount * PARTS);
+            },
+        );
+    }
+
+    /// The node, which is silent from now on or until now.
+    fn fall_silent_or_return(&mut self) {
+        match self.silent.take() {
+            None => {
+                SilentSince::set(Some(Clock::now().clock));
+                self.silent = Some(self.reference.now());
+            }
+            Some(since) => {
+                let from = SilentSince::take().unwrap_or_default();
+                LastOutage::set(ClockSpan { from, to: Clock::now().clock });
+                self.outage = (since, self.reference.now());
+            }
+        }
+    }
+
+    fn collect(&mut self, id: u64) {
+        if Billing::collect(RuntimeOrigin::signed(BOB), id).is_ok() {
+            self.saw("collections");
+            let contract = self.reference.contract(id);
+            contract.traffic_uncollected = 0;
+            let collected = core::mem::take(&mut contract.uncollected);
+            self.reference.collected(collected);
+        }
+        System::reset_events();
+    }
+
+    fn limit_and_refill(&mut self, twin: TwinId) {
+        let owner = RuntimeOrigin::signed(twin.into());
+        let refill_per_30_days = self.dice.of_any_size(46).into();
+        let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..NO_LIMITS };
+        let set = || Billing::set_limits(owner.clone(), limits).ok();
+        self.change(twin, ChangedBy::Owner, set, |_, ()| ());
+        let refill = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
+        let set = || Billing::set_auto_refill(owner, refill).ok();
+        self.change(twin, ChangedBy::Owner, set, |_, ()| ());
     }
 
     /// What `minutes` of all that runs cost, in units.
