@@ -5,7 +5,7 @@ use crate::*;
 use codec::Encode;
 use configs::oracle::{MAX_FEEDERS, OracleId, PriceKey};
 use frame_benchmarking::{account, benchmarking::add_to_whitelist};
-use frame_support::traits::{Get, fungible::Mutate};
+use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
 use pallet_grid_billing::{
     AutoRefill, AutoRefills, Graces, LEAST_REFILL_HOURS, Limits, OwnerLimits, Payers, PayersByExhaustion,

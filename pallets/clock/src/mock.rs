@@ -2,7 +2,6 @@
 //! A runtime of this pallet alone. Deadlines are recorded when they are served.
 
 use crate as pallet_grid_clock;
-use crate::*;
 use frame_support::{
     derive_impl, parameter_types,
     weights::{Weight, WeightMeter},

@@ -568,8 +568,11 @@ impl MachineDriver for DockerMachines {
 
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
-        let started = self.docker().await?.start_container(&name, None::<StartContainerOptions>).await;
-        if let Some(task) = started.as_ref().err().and_then(forgotten_task) {
+        let docker = self.docker().await?;
+        let started = docker.start_container(&name, None::<StartContainerOptions>).await;
+        if started.as_ref().is_err_and(has_forgotten_task)
+            && let Some(task) = self.inspect(&docker, &name).await?.and_then(|container| container.id)
+        {
             return Err(self.end_task(id, &task).await);
         }
         started.map_err(|error| self.make_failure("start", id, error))?;
@@ -710,13 +713,13 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     DriverError::refused(format!("can't {action}: {message}"))
 }
 
-/// The task that containerd has, or takes for one that it has, of a machine though the engine doesn't know it: one of
+/// Whether containerd has a task of the machine, or takes something for one, though the engine doesn't know it: one of
 /// them was killed while it started the machine.
-fn forgotten_task(error: &Error) -> Option<String> {
-    let Error::DockerResponseServerError { message, .. } = error else { return None };
-    let task = message.strip_prefix("task ")?.strip_suffix(": already exists")?;
-    let is_id = !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| task.to_owned())
+fn has_forgotten_task(error: &Error) -> bool {
+    let Error::DockerResponseServerError { message, .. } = error else { return false };
+    let task = message.strip_prefix("task ").and_then(|rest| rest.strip_suffix(": already exists"));
+    message == "id already in use"
+        || task.is_some_and(|task| !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -816,15 +819,15 @@ mod tests {
     use tfgrid_primitives::FailureCode;
 
     #[test]
-    fn a_task_that_the_engine_has_forgotten_is_told_by_its_id() {
-        let task = |message: &str| {
+    fn a_task_that_the_engine_has_forgotten_is_noticed() {
+        let is_noticed = |message: &str| {
             let message = message.into();
-            forgotten_task(&Error::DockerResponseServerError { status_code: 500, message })
+            has_forgotten_task(&Error::DockerResponseServerError { status_code: 500, message })
         };
-        assert_eq!(task("task 81f028a3: already exists").as_deref(), Some("81f028a3"));
-        assert_eq!(task("task --x: already exists"), None);
-        assert_eq!(task("task : already exists"), None);
-        assert_eq!(task("exec: \"task 81: already exists\": no such file"), None);
+        assert!(is_noticed("task 81f028a3: already exists") && is_noticed("id already in use"));
+        for other in ["task --x: already exists", "task : already exists", "exec: \"id already in use\""] {
+            assert!(!is_noticed(other), "{other}");
+        }
     }
 
     #[test]
