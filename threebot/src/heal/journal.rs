@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
@@ -372,8 +372,14 @@ impl Journal {
             if fs::metadata(&file).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
                 fs::rename(&file, file.with_extension("old"))?;
             }
-            let mut log = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
-            writeln!(log, "{}", serde_json::to_string(message)?)?;
+            let mut log = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&file)?;
+            // A crash may have cut the last line, which would take this one with it.
+            let mut last = *b"\n";
+            if let Some(end) = log.metadata()?.len().checked_sub(1) {
+                log.read_exact_at(&mut last, end)?;
+            }
+            let begin = if last == *b"\n" { "" } else { "\n" };
+            writeln!(log, "{begin}{}", serde_json::to_string(message)?)?;
             log.sync_all()
         };
         append().with_context(|| format!("can't write {}", file.display()))
@@ -587,7 +593,10 @@ pub mod tests {
         let within = line.iter().position(|byte| !byte.is_ascii()).unwrap();
         let mut log = OpenOptions::new().append(true).open(folder.path().join(MESSAGES)).unwrap();
         log.write_all(&line[..=within]).unwrap();
-        assert_eq!(journal.messages(9).unwrap(), [message]);
+        assert_eq!(journal.messages(9).unwrap(), [message.clone()]);
+        let next = Message { at: 2, ..message.clone() };
+        journal.log(&next).unwrap();
+        assert_eq!(journal.messages(9).unwrap(), [message, next]);
     }
 
     #[test]
