@@ -122,12 +122,16 @@ impl OwnEngine {
         Ok(())
     }
 
-    /// Ends what containerd has started for machines: once all are removed, such a process has lost its own.
+    /// Ends what containerd has started for machines: once all are removed, such a process has lost its own. It ends
+    /// with what it has started while containerd runs.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn end_shims(&self) -> Result<()> {
-        end_all(SHIM, &format!("-address\0{}", self.containerd_socket().display()))
+    pub async fn end_shims(&self) -> Result<()> {
+        let containerd = self.containerd_socket();
+        end_all(SHIM, &format!("-address\0{}", containerd.display()))?;
+        until_removed(&tasks(&containerd)).await;
+        Ok(())
     }
 
     fn containerd_socket(&self) -> PathBuf {
@@ -281,20 +285,29 @@ fn end_all(program: &str, arguments: &str) -> Result<()> {
 /// the task for one that exists.
 pub(super) async fn end_shim(containerd: &Path, task: &str) -> Result<()> {
     end_all(SHIM, &format!("-id\0{task}\0-address\0{}", containerd.display()))?;
-    let files = containerd.with_file_name("containerd").join(TASKS).join(task);
-    // Containerd sees that end and needs the files to end the machine, if that was made.
-    let gone = async {
-        while files.exists() {
-            sleep(TASK_GONE_WITHIN / 200).await;
-        }
-    };
-    let _ = timeout(TASK_GONE_WITHIN, gone).await;
+    let files = tasks(containerd).join(task);
+    until_removed(&files).await;
     match fs::remove_dir_all(&files) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("can't remove {}", files.display()))
         }
         _ => Ok(()),
     }
+}
+
+/// Folder of what a containerd has of machines' tasks.
+fn tasks(containerd: &Path) -> PathBuf {
+    containerd.with_file_name("containerd").join(TASKS)
+}
+
+/// Lets containerd see that shims have ended: it needs their files to end the machines that they have made.
+async fn until_removed(files: &Path) {
+    let removed = async {
+        while entries(files).is_ok_and(|left| !left.is_empty()) {
+            sleep(TASK_GONE_WITHIN / 200).await;
+        }
+    };
+    let _ = timeout(TASK_GONE_WITHIN, removed).await;
 }
 
 #[cfg(test)]
@@ -346,6 +359,7 @@ mod tests {
         let files = |task: &str| run.path().join("containerd").join(TASKS).join(task);
         let start = |task: &str| {
             fs::create_dir_all(files(task)).unwrap();
+            fs::write(files(task).join("config.json"), "{}").unwrap();
             let mut shim = std::process::Command::new("sh");
             shim.arg0(SHIM).args(["-c", "read line", "-id", task, "-address"]).arg(&socket);
             shim.stdin(Stdio::piped()).spawn().unwrap()
