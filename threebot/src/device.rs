@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{
     env,
-    fs::{self, OpenOptions},
+    fs::{self, File},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+use tempfile::NamedTempFile;
 use tfgrid_client::peer::Device;
 
 #[derive(Args)]
@@ -44,14 +44,16 @@ impl DeviceFile {
             return self.read();
         }
         let device = Device::generate();
+        let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let write = || {
-            if let Some(folder) = file.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-            writeln!(created, "{}", hex::encode(device.seed()))?;
+            fs::create_dir_all(folder)?;
+            // Readable by its user alone, and there whole or not at all.
+            let mut new = NamedTempFile::new_in(folder)?;
+            writeln!(new, "{}", hex::encode(device.seed()))?;
             // The chain gets its public half next.
-            created.sync_all()
+            new.as_file().sync_all()?;
+            new.persist_noclobber(&file).map_err(|error| error.error)?;
+            File::open(folder)?.sync_all()
         };
         write().with_context(|| format!("can't write the key of this device to {}", file.display()))?;
         Ok(device)
@@ -89,6 +91,7 @@ mod tests {
         assert_eq!(device.read_or_create().unwrap().public(), made);
         assert_eq!(device.read().unwrap().public(), made);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
     }
 
     #[test]

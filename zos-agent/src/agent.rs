@@ -509,7 +509,10 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         }
     };
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, &[]);
-    let removed = purge_workloads(&machines).await;
+    let removed = match purge_workloads(&machines).await {
+        Ok(removed) => own.end_shims().await.map(|()| removed),
+        failed => failed,
+    };
     if let Some(keeping) = keeping {
         keeping.abort();
         own.stop().await?;
@@ -519,7 +522,6 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     let addresses = PublicAddresses::new(&node_key, store.clone(), None, Vec::new(), false)?.purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;
-    own.end_shims()?;
     pools.remove(data).await?;
     Former::restore(&store).await?;
     info!(

@@ -281,6 +281,24 @@ mod tests {
         Place::Bucket(Arc::new(bucket))
     }
 
+    /// A place that answers each request with this status and page.
+    fn answering(status: String, page: &'static str) -> Place {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4_096];
+                assert!(stream.read(&mut request).unwrap() > 0);
+                let length = page.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                stream.write_all(format!("{head}{page}").as_bytes()).unwrap();
+            }
+        });
+        place
+    }
+
     #[tokio::test]
     async fn a_bucket_keeps_lists_and_deletes() {
         let address = server();
@@ -301,22 +319,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_list_that_breaks_off_is_an_error() {
+        let place = answering("200 OK".into(), "<X><IsTruncated>true</IsTruncated></X>");
+        let told = format!("{:#}", place.list(String::new()).await.unwrap_err());
+        assert!(told.contains("its list goes on"), "{told}");
+    }
+
+    #[tokio::test]
     async fn a_redirect_of_a_bucket_is_told_and_not_followed() {
-        let (listener, inside) =
-            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
+        let inside = TcpListener::bind("127.0.0.1:0").unwrap();
         let location = format!("http://{}/inside", inside.local_addr().unwrap());
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = [0; 4_096];
-                assert!(stream.read(&mut request).unwrap() > 0);
-                let head = format!(
-                    "HTTP/1.1 307 X\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                );
-                stream.write_all(head.as_bytes()).unwrap();
-            }
-        });
+        let place = answering(format!("307 X\r\nlocation: {location}"), "");
         let name = || "7/data/a/0".to_owned();
         for error in [
             place.put(name(), Vec::new()).await.unwrap_err(),

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_primitives::PublicKey;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 /// Programs of the engine.
@@ -37,6 +37,8 @@ pub(crate) const RUNC: Tool = Tool { program: "runc", package: "runc" };
 const SHIM: &str = "containerd-shim-runc-v2";
 /// What containerd has of machines' tasks, in the folder of its state.
 const TASKS: &str = "io.containerd.runtime.v2.task/moby";
+/// Limit for containerd to remove a task whose shim has ended.
+const TASK_GONE_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 
 /// Group of `dockerd` and of nothing else, by which the firewall knows what the engine sends. It is none of those that
@@ -120,12 +122,16 @@ impl OwnEngine {
         Ok(())
     }
 
-    /// Ends what containerd has started for machines: once all are removed, such a process has lost its own.
+    /// Ends what containerd has started for machines: once all are removed, such a process has lost its own. It ends
+    /// with what it has started while containerd runs.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn end_shims(&self) -> Result<()> {
-        end_all(SHIM, &format!("-address\0{}", self.containerd_socket().display()))
+    pub async fn end_shims(&self) -> Result<()> {
+        let containerd = self.containerd_socket();
+        end_all(SHIM, &format!("-address\0{}", containerd.display()))?;
+        until_removed(&tasks(&containerd)).await;
+        Ok(())
     }
 
     fn containerd_socket(&self) -> PathBuf {
@@ -277,15 +283,31 @@ fn end_all(program: &str, arguments: &str) -> Result<()> {
 
 /// Ends what containerd has started for a task that it hasn't made, with its files: it was killed meanwhile, and takes
 /// the task for one that exists.
-pub(super) fn end_shim(containerd: &Path, task: &str) -> Result<()> {
+pub(super) async fn end_shim(containerd: &Path, task: &str) -> Result<()> {
     end_all(SHIM, &format!("-id\0{task}\0-address\0{}", containerd.display()))?;
-    let files = containerd.with_file_name("containerd").join(TASKS).join(task);
+    let files = tasks(containerd).join(task);
+    until_removed(&files).await;
     match fs::remove_dir_all(&files) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("can't remove {}", files.display()))
         }
         _ => Ok(()),
     }
+}
+
+/// Folder of what a containerd has of machines' tasks.
+fn tasks(containerd: &Path) -> PathBuf {
+    containerd.with_file_name("containerd").join(TASKS)
+}
+
+/// Lets containerd see that shims have ended: it needs their files to end the machines that they have made.
+async fn until_removed(files: &Path) {
+    let removed = async {
+        while entries(files).is_ok_and(|left| !left.is_empty()) {
+            sleep(TASK_GONE_WITHIN / 200).await;
+        }
+    };
+    let _ = timeout(TASK_GONE_WITHIN, removed).await;
 }
 
 #[cfg(test)]
@@ -330,13 +352,14 @@ mod tests {
         other.wait().unwrap();
     }
 
-    #[test]
-    fn what_an_interrupted_start_has_left_ends_alone() {
+    #[tokio::test]
+    async fn what_an_interrupted_start_has_left_ends_alone() {
         let run = tempfile::tempdir().unwrap();
         let socket = run.path().join("containerd.sock");
         let files = |task: &str| run.path().join("containerd").join(TASKS).join(task);
         let start = |task: &str| {
             fs::create_dir_all(files(task)).unwrap();
+            fs::write(files(task).join("config.json"), "{}").unwrap();
             let mut shim = std::process::Command::new("sh");
             shim.arg0(SHIM).args(["-c", "read line", "-id", task, "-address"]).arg(&socket);
             shim.stdin(Stdio::piped()).spawn().unwrap()
@@ -347,11 +370,19 @@ mod tests {
         while processes(SHIM, &all).unwrap().len() < 2 {
             assert!(begun.elapsed() < STOP_TIMEOUT, "they don't start");
         }
-        end_shim(&socket, "81f0").unwrap();
+        let containerd = async {
+            while left.try_wait().unwrap().is_none() {
+                sleep(TASK_GONE_WITHIN / 1_000).await;
+            }
+            // It needs them until then.
+            fs::remove_dir_all(files("81f0")).unwrap();
+        };
+        let (ended, ()) = tokio::join!(end_shim(&socket, "81f0"), containerd);
+        ended.unwrap();
         assert_eq!(left.wait().unwrap().signal(), Some(9));
         assert!(other.try_wait().unwrap().is_none(), "that of another task was ended");
         assert_eq!((files("81f0").exists(), files("92a1").exists()), (false, true));
-        end_shim(&socket, "81f0").unwrap();
+        end_shim(&socket, "81f0").await.unwrap();
         other.kill().unwrap();
         other.wait().unwrap();
     }

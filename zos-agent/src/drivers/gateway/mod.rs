@@ -235,6 +235,7 @@ impl Gateway {
             layout: Layout {
                 sizes: sizes.into_iter().collect(),
                 places: places.into_iter().map(|(id, pool, index)| (id, (pool, index))).collect(),
+                left: BTreeMap::new(),
             },
             certificates: Certificates::open(files.clone(), &folder)?,
             orders: Orders::open(store.clone())?,
@@ -357,7 +358,7 @@ impl Gateway {
 
     /// Gives all sites their places, and keeps both.
     fn rearrange(&self, state: &mut State) -> Result<()> {
-        state.layout.arrange(state.sites.values());
+        state.layout.arrange(state.sites.values(), Instant::now());
         self.keep(state)
     }
 

@@ -87,7 +87,7 @@ const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
 /// Parts of messages about the engine and its host rather than about a machine.
-const ENGINE_TROUBLE: [&str; 8] = [
+const ENGINE_TROUBLE: [&str; 9] = [
     "too many open files",
     "cannot allocate memory",
     "resource temporarily unavailable",
@@ -97,6 +97,7 @@ const ENGINE_TROUBLE: [&str; 8] = [
     // Containerd has ended, or not yet removed what an earlier start has left.
     ": unavailable",
     "failed to start shim: mkdir",
+    "container with given id already exists",
 ];
 
 /// The engine's exit code of a check that didn't end in time.
@@ -312,7 +313,7 @@ impl DockerMachines {
         let words = ["--address", &*address, "--namespace", "moby", "tasks", "delete", "--force", task];
         let ended = match run(&CTR, &words).await {
             // Containerd was killed before it made the task.
-            Err(error) if error.to_string().contains("not found") => end_shim(&containerd, task),
+            Err(error) if error.to_string().contains("not found") => end_shim(&containerd, task).await,
             ended => ended.map(drop),
         };
         match ended {
@@ -881,6 +882,7 @@ mod tests {
         assert!(passes(answer(500, "containerd.sock: connect: connection refused")));
         assert!(passes(answer(500, "transport is closing: unavailable")));
         assert!(passes(answer(500, "failed to start shim: mkdir /run/zos/ab/moby/81: file exists: unknown")));
+        assert!(passes(answer(500, "runc create failed: container with given ID already exists: unknown")));
         assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
