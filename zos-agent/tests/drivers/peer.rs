@@ -728,7 +728,7 @@ async fn a_reader_that_takes_nothing_costs_no_memory() {
     while used_ms.last().is_none_or(|last| *last < used_ms[0] + 5_000) {
         used_ms.push(caller.stats(contract).await.unwrap()[&name].cpu_ms);
         assert!(memory_mib() < before + 32, "the node had {before} MiB, then {} MiB", memory_mib());
-        assert!(begun.elapsed() < 2 * LIMIT, "the machine prints nothing: {used_ms:?}");
+        assert!(begun.elapsed() < 4 * LIMIT, "the machine prints nothing: {used_ms:?}");
     }
     let line = timeout(LIMIT, unread.next()).await.unwrap().unwrap();
     assert_eq!(line, Some(Frame::Data(b"0123456789abcdef\n".to_vec())));
