@@ -179,7 +179,7 @@ impl Error {
     pub(crate) fn not_taken(what: &str, answer: String) -> Self {
         match refusal_in(&answer) {
             Some(refusal) => Self::Refused { what: what.into(), refusal },
-            None => Self::NotTaken { what: what.into(), source: SubmitError::Node(answer) },
+            None => Self::NotTaken { what: what.into(), source: SubmitError::Node(with_cause(answer)) },
         }
     }
 
@@ -242,6 +242,17 @@ fn refusal_in(answer: &str) -> Option<Refusal> {
     digits.parse().ok().and_then(Refusal::from_code)
 }
 
+/// A node's answer with what it doesn't say: a transaction names a finalized block of the last ones, and where finality
+/// stands still, no such block is left.
+fn with_cause(answer: String) -> String {
+    if answer.contains("bad signature") {
+        return format!(
+            "{answer} (also where the chain hasn't finalized a block for minutes: try again later)"
+        );
+    }
+    answer
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +290,13 @@ mod tests {
             unknown.contains("what became of deposit isn't known") && unknown.ends_with(&command),
             "{unknown}"
         );
+    }
+
+    #[test]
+    fn a_bad_signature_may_be_a_chain_without_finality() {
+        let text = |answer: &str| Error::not_taken("x", answer.into()).to_string();
+        assert!(text("Transaction has a bad signature").ends_with("try again later)"));
+        assert_eq!(text("pool is full"), "the chain didn't take x: pool is full");
     }
 
     #[test]

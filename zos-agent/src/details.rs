@@ -75,10 +75,11 @@ impl Inspector {
                 return;
             }
             let (begun, addresses) = (Instant::now(), self.peer.addresses());
-            if let Err(why) = self.inspect().await {
+            let inspected = self.inspect().await;
+            if let Err(why) = &inspected {
                 warn!("can't report the details of this machine: {why:#}");
             }
-            let is_reported = self.details.borrow().is_none();
+            let is_reported = inspected.is_ok() && self.details.borrow().is_none();
             let every = if is_reported { INSPECT_EVERY } else { CONFIRM_EVERY };
             while begun.elapsed() < every && self.peer.addresses() == addresses {
                 sleep(CONFIRM_EVERY).await;

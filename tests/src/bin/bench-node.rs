@@ -70,8 +70,6 @@ const FUNDS: u128 = 2_000 * TFT;
 const CREDIT: u128 = 100 * TFT;
 /// The same on the development chain of another node, where fees may be larger.
 const FUNDS_BESIDE: u128 = 1 << 50;
-/// What each transfer sends: the least that an account keeps.
-const SENT: u128 = TFT / 100;
 const PICOSECONDS: f64 = 1e12;
 /// Blocks after which a node is at rest.
 const BLOCKS_AT_REST: u64 = 10;
@@ -463,16 +461,17 @@ impl Chain {
         Ok(people)
     }
 
-    /// Transfers of each account, each to another one, which is new.
+    /// Transfers of each account, each to another one, which is new: they send the least that an account keeps.
     async fn transfers(&self, people: &[Keypair], each: usize) -> Result<()> {
         let receiver = |p: usize, n: usize| AccountId32(numbered(3, p * each + n));
         let at = self.api.at_current_block().await?;
+        let sent = at.constants().entry(api::constants().balances().existential_deposit().unvalidated())?;
         let mut queues = Vec::new();
         for (p, person) in people.iter().enumerate() {
             let first = self.next_nonce(person).await?;
             let mut queue = Queue::new();
             for n in 0..each {
-                queue.push(signed(&at, &transfer(receiver(p, n), SENT), person, first + n as u64)?);
+                queue.push(signed(&at, &transfer(receiver(p, n), sent), person, first + n as u64)?);
             }
             queues.push(queue);
         }
@@ -482,7 +481,7 @@ impl Chain {
         for p in 0..people.len() {
             let record = accounts.try_fetch((receiver(p, each - 1),)).await?;
             let record = record.with_context(|| format!("the last transfer of account {p} failed"))?;
-            ensure!(record.decode()?.data.free == SENT, "account {p} has sent something else");
+            ensure!(record.decode()?.data.free == sent, "account {p} has sent something else");
         }
         Ok(())
     }
