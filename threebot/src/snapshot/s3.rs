@@ -346,21 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_bucket_is_told() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = [0; 4_096];
-                assert!(stream.read(&mut request).unwrap() > 0);
-                let page = "<Error><Code>NoSuchBucket</Code></Error>";
-                let head = format!(
-                    "HTTP/1.1 404 X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
-                    page.len()
-                );
-                stream.write_all(head.as_bytes()).unwrap();
-            }
-        });
+        let place = answering("404 X".into(), "<Error><Code>NoSuchBucket</Code></Error>");
         for error in [
             place.list(String::new()).await.unwrap_err(),
             place.put("7/data/a/0".into(), Vec::new()).await.unwrap_err(),
