@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Counts in storage, of which those of zero aren't stored: what has nothing leaves nothing behind.
 
-/// Subtracts one.
+/// Subtracts one; zero, stored or not, becomes `None`.
 pub fn count_down(count: &mut Option<u32>) {
     *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
 }
