@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The key of this device, by which nodes know its user.
 
-use crate::{output::Usage, session::read_key_file};
+use crate::{durable, output::Usage, session::read_key_file};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{
-    env,
-    fs::{self, File},
-    io::Write,
+    env, fs,
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
 use tfgrid_client::peer::Device;
 
 #[derive(Args)]
@@ -44,16 +41,9 @@ impl DeviceFile {
             return self.read();
         }
         let device = Device::generate();
-        let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let write = || {
-            fs::create_dir_all(folder)?;
-            // Readable by its user alone, and there whole or not at all.
-            let mut new = NamedTempFile::new_in(folder)?;
-            writeln!(new, "{}", hex::encode(device.seed()))?;
-            // The chain gets its public half next.
-            new.as_file().sync_all()?;
-            new.persist_noclobber(&file).map_err(|error| error.error)?;
-            File::open(folder)?.sync_all()
+            fs::create_dir_all(file.parent().unwrap_or(Path::new("")))?;
+            durable::write_new(&file, format!("{}\n", hex::encode(device.seed())).as_bytes())
         };
         write().with_context(|| format!("can't write the key of this device to {}", file.display()))?;
         Ok(device)

@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
+use tempfile::NamedTempFile;
 
 /// Creates a folder and those around it.
 pub fn create_folder(folder: &Path) -> Result<()> {
@@ -35,17 +36,28 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<()> {
     publish(&written, &new, file)
 }
 
+/// Writes a file that isn't there yet: one that is stays. After a crash at any instant, it is there whole or not at all.
+pub fn write_new(file: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = folder_of(file);
+    let mut new = NamedTempFile::new_in(folder)?;
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    new.persist_noclobber(file).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
 /// Gives a written file its name.
 pub fn publish(written: &File, new: &Path, file: &Path) -> Result<()> {
     let publish = || {
         written.sync_all()?;
         fs::rename(new, file)?;
-        match file.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        File::open(folder_of(file))?.sync_all()
     };
     publish().with_context(|| format!("can't write {}", file.display()))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// The value in a file; `None` without the file.
@@ -79,6 +91,18 @@ pub fn names(folder: &Path, end: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_new_file_is_for_its_user_alone_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.key");
+        write_new(&file, b"first").unwrap();
+        assert_eq!(write_new(&file, b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&file).unwrap(), b"first");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something else is left");
+    }
 
     #[test]
     fn a_damaged_file_is_told_and_stays() {

@@ -3,12 +3,7 @@
 
 use crate::{cli::Global, device::config_folder, durable, output::Usage, secret};
 use anyhow::{Context, Result, bail};
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::PathBuf,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 use tfgrid_client::{AccountId32, StoredKey, Team, stored_key::StoredKeyError};
 
 /// The most characters of a key's name.
@@ -104,13 +99,9 @@ impl Keyring {
         durable::create_folder(&self.folder)?;
         let account = format!("{} {}\n", key.scheme().name(), key.pair().account());
         durable::replace(&self.account_file(name), account.as_bytes())?;
-        let write = || {
-            let mut created =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.file(name))?;
-            created.write_all(&sealed)?;
-            created.sync_all()
-        };
-        write().with_context(|| format!("can't write the key file {}", self.file(name).display()))?;
+        let file = self.file(name);
+        durable::write_new(&file, &sealed)
+            .with_context(|| format!("can't write the key file {}", file.display()))?;
         if self.default_key().is_none() {
             self.set_default(name)?;
         }
@@ -179,11 +170,7 @@ impl Keyring {
         let signatories = team.signatories().iter().map(|account| format!("{account}\n"));
         let text = format!("{}\n{}", team.threshold(), signatories.collect::<String>());
         durable::create_folder(&self.folder)?;
-        let write = || {
-            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-            created.write_all(text.as_bytes())
-        };
-        match write() {
+        match durable::write_new(&file, text.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let text = format!(
                     "you have a team named {name:?} already: `threebot team remove {name}` removes it"

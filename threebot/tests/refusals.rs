@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::Path,
     process::{Command, Output},
 };
@@ -425,6 +425,27 @@ fn what_is_wrong_with_a_stored_key_is_told_without_it() {
     let (exit, value) = refusal(closed.env("XDG_CONFIG_HOME", folder.path()));
     assert_eq!(exit, Some(2));
     assert!(value["error"].as_str().unwrap().starts_with("can't read the passphrase"), "{value}");
+}
+
+#[test]
+fn a_crash_while_a_team_is_written_leaves_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts =
+        "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY 5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+    let shell = |script: &str| {
+        let line = format!(
+            "{script} exec '{}' team new me {accounts} --threshold 2",
+            env!("CARGO_BIN_EXE_threebot")
+        );
+        Command::new("sh").args(["-c", &line]).env("XDG_CONFIG_HOME", folder.path()).output().unwrap()
+    };
+    // The first byte that goes to a file ends the program.
+    let crashed = shell("ulimit -f 0;");
+    assert!(crashed.status.signal().is_some(), "{crashed:?}");
+    let listed = command("team list").env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().starts_with("no teams"));
+    let made = shell("");
+    assert!(made.status.success(), "{made:?}");
 }
 
 #[test]

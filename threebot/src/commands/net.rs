@@ -6,6 +6,7 @@ use crate::{
     application::{Deployed, SealedContract},
     cli::Global,
     device::{DeviceFile, config_folder},
+    durable,
     output::{Answer, Usage},
     peer::{Connected, Target},
     sealing::Identity,
@@ -16,10 +17,8 @@ use clap::{Args, Subcommand};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -299,8 +298,7 @@ fn write_secret(file: &Path, text: &str) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        created.write_all(text.as_bytes())
+        durable::write_new(file, text.as_bytes())
     };
     write().with_context(|| format!("can't write {}", file.display()))
 }
