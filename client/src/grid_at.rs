@@ -441,6 +441,12 @@ impl GridAt {
         Ok(self.fetch("a boot ticket's nodes", admitted, (*ticket, *node_key)).await?.is_some())
     }
 
+    /// How many nodes a boot ticket has admitted.
+    pub async fn admitted_count(&self, ticket: &PublicKey) -> Result<usize, Error> {
+        let admitted = api::storage().farms().admitted();
+        Ok(self.entries("a boot ticket's nodes", admitted, (*ticket,)).await?.len())
+    }
+
     /// Whether a node is enrolled for farming.
     pub async fn is_enrolled(&self, node: NodeId) -> Result<bool, Error> {
         Ok(self.fetch("a node's enrolment", api::storage().farming().enrolments(), (node,)).await?.is_some())

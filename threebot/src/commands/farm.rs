@@ -25,7 +25,7 @@ use tfgrid_client::{
         },
     },
     farmer,
-    primitives::{FarmId, NodeId, PublicKey, TwinId},
+    primitives::{FarmId, NodeId, PublicKey, TwinId, UnixSeconds},
     units::{format_tft, parse_duration, parse_id},
 };
 
@@ -268,18 +268,65 @@ struct Shown {
     farm: farmer::Farm,
     nodes: Vec<NodeId>,
     ips: Vec<IpInfo>,
-    tickets: Vec<(PublicKey, BootTicket)>,
+    tickets: Vec<ShownTicket>,
     /// In 1e-7 TFT.
     payable: u128,
 }
 
+struct ShownTicket {
+    public: PublicKey,
+    record: BootTicket,
+    /// How many nodes it has admitted.
+    joined: usize,
+    /// When it is shown, by the chain's clock.
+    now: UnixSeconds,
+}
+
+impl ShownTicket {
+    /// Whether machines can join with it, in a word and with more.
+    fn state(&self) -> (&'static str, String) {
+        let BootTicket { nodes_left, expires, closed, .. } = self.record;
+        let left =
+            format!("{nodes_left} of {} left", counted(u64::from(nodes_left) + self.joined as u64, "node"));
+        let joined = format!("{} joined", counted(self.joined as u64, "node"));
+        match () {
+            () if closed => ("closed", format!("closed, {joined}")),
+            () if nodes_left == 0 => ("used up", format!("used up, {joined}")),
+            () if expires < self.now => (
+                "expired",
+                format!(
+                    "expired at {}, {left}: `threebot farm close-ticket` returns their deposit",
+                    moment(expires)
+                ),
+            ),
+            () => ("open", format!("open, {left} until {}", moment(expires))),
+        }
+    }
+
+    fn value(&self) -> Value {
+        json!({
+            "public": hex::encode(self.public),
+            "state": self.state().0,
+            "nodes": self.record.nodes_left,
+            "joined": self.joined,
+            "expires": self.record.expires,
+            "closed": self.record.closed,
+        })
+    }
+}
+
 impl Shown {
     async fn read(at: &GridAt, farm: FarmId) -> Result<Self> {
+        let now = at.timestamp_ms().await? / 1_000;
+        let mut tickets = Vec::new();
+        for (public, record) in at.tickets_of_farm(farm).await? {
+            tickets.push(ShownTicket { public, record, joined: at.admitted_count(&public).await?, now });
+        }
         Ok(Self {
             farm: at.farm(farm).await?.with_context(|| format!("no farm has the id {farm}"))?,
             nodes: at.nodes_of_farm(farm).await?,
             ips: at.addresses_of_farm(farm).await?,
-            tickets: at.tickets_of_farm(farm).await?,
+            tickets,
             payable: at.farm_earnings(farm).await?,
         })
     }
@@ -288,7 +335,7 @@ impl Shown {
     /// bonds are left to the chain.
     fn ensure_empty(&self) -> Result<()> {
         let id = self.farm.id;
-        let tickets: Vec<_> = self.tickets.iter().filter(|(_, ticket)| !ticket.closed).collect();
+        let tickets: Vec<_> = self.tickets.iter().filter(|ticket| !ticket.record.closed).collect();
         let (code, has, advice) = if !self.nodes.is_empty() {
             let has = format!("nodes: {}", listed(&self.nodes));
             ("Farms.FarmHasNodes", has, "`threebot node remove NODE` removes one".to_owned())
@@ -302,8 +349,8 @@ impl Shown {
         } else if tickets.is_empty() {
             return Ok(());
         } else {
-            let keys: Vec<_> = tickets.iter().map(|(public, _)| hex::encode(public)).collect();
-            let has = format!("open boot tickets: {}", listed(&keys));
+            let keys: Vec<_> = tickets.iter().map(|ticket| hex::encode(ticket.public)).collect();
+            let has = format!("boot tickets that aren't closed: {}", listed(&keys));
             ("Farms.FarmHasOpenTickets", has, "`threebot farm close-ticket TICKET` closes one".to_owned())
         };
         bail!(Foreseen::new(code, format!("farm {id} still has {has}; {advice}")))
@@ -319,18 +366,11 @@ impl Shown {
             row("payable", &format!("{} TFT", format_tft(self.payable))),
         ];
         rows.extend(self.ips.iter().map(|ip| row("address", &format!("{} {}", ip.ip, ip_text(ip)))));
-        rows.extend(self.tickets.iter().map(|(public, ticket)| {
-            let state = if ticket.closed { "closed" } else { "open" };
-            let until = moment(ticket.expires);
-            row(
-                "ticket",
-                &format!(
-                    "{}: {state}, {} until {until}",
-                    hex::encode(public),
-                    counted(ticket.nodes_left.into(), "node")
-                ),
-            )
-        }));
+        rows.extend(
+            self.tickets.iter().map(|ticket| {
+                row("ticket", &format!("{}:\n{}", hex::encode(ticket.public), ticket.state().1))
+            }),
+        );
         rows.join("\n")
     }
 
@@ -339,18 +379,7 @@ impl Shown {
         value["nodes"] = json!(self.nodes);
         value["payable_tft_1e7"] = self.payable.to_string().into();
         value["ips"] = self.ips.iter().map(ip_value).collect();
-        value["tickets"] = self
-            .tickets
-            .iter()
-            .map(|(public, ticket)| {
-                json!({
-                    "public": hex::encode(public),
-                    "nodes": ticket.nodes_left,
-                    "expires": ticket.expires,
-                    "closed": ticket.closed,
-                })
-            })
-            .collect();
+        value["tickets"] = self.tickets.iter().map(ShownTicket::value).collect();
         value
     }
 }
@@ -572,16 +601,19 @@ mod tests {
         assert!(parse_ticket("ab").is_err());
     }
 
+    fn ticket(public: PublicKey, nodes_left: u32, closed: bool) -> ShownTicket {
+        let record = BootTicket { farm: 3, nodes_left, expires: 1_700_000_000, closed };
+        ShownTicket { public, record, joined: 1, now: 1_700_000_000 }
+    }
+
     fn full() -> Shown {
         let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
         let address = PublicIp { v4, v6: None };
-        let open = BootTicket { farm: 3, nodes_left: 2, expires: 1_700_000_000, closed: false };
-        let closed = BootTicket { nodes_left: 0, closed: true, ..open };
         Shown {
             farm: farmer::Farm { id: 3, twin: 4, name: "sunny".into(), dedicated: false, gold: true },
             nodes: vec![1, 2],
             ips: vec![IpInfo { ip: 9, address, state: IpState::Taken(7), removed: false }],
-            tickets: vec![([0xab; 32], open), ([0xcd; 32], closed)],
+            tickets: vec![ticket([0xab; 32], 2, false), ticket([0xcd; 32], 0, true)],
             payable: 15_000_000,
         }
     }
@@ -594,7 +626,8 @@ mod tests {
             "farm      3 of twin 4: sunny",
             "nodes     1 2\n",
             "address   9 185.69.166.10/24 via 185.69.166.1: taken (contract 7)",
-            "open, 2 nodes until 2023-11-14 22:13 UTC",
+            "open, 2 of 3 nodes left",
+            "closed, 1 node joined",
             "payable   1.5 TFT",
         ] {
             assert!(text.contains(part), "{text}");
@@ -604,6 +637,19 @@ mod tests {
         assert_eq!((&value["tickets"][0]["nodes"], &value["nodes"]), (&json!(2), &json!([1, 2])));
         let none = Shown { nodes: Vec::new(), ..shown };
         assert!(none.text().contains("nodes     none"), "{}", none.text());
+    }
+
+    #[test]
+    fn a_ticket_tells_whether_machines_can_join_with_it() {
+        let open = ticket([0xab; 32], 2, false);
+        assert_eq!(open.state(), ("open", "open, 2 of 3 nodes left until 2023-11-14 22:13 UTC".into()));
+        let (state, text) = ShownTicket { now: open.now + 1, ..open }.state();
+        assert_eq!(state, "expired");
+        assert!(text.starts_with("expired at 2023-11-14 22:13 UTC, 2 of 3 nodes left: `threebot"), "{text}");
+        let spent = ticket([0xab; 32], 0, false);
+        assert_eq!(spent.state(), ("used up", "used up, 1 node joined".into()));
+        assert_eq!((&spent.value()["joined"], &spent.value()["closed"]), (&json!(1), &json!(false)));
+        assert_eq!(ticket([0xab; 32], 0, true).state().0, "closed");
     }
 
     #[test]
