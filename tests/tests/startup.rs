@@ -110,7 +110,15 @@ fn an_agent_whose_ticket_admits_nobody_ends_with_the_reason() -> Result<()> {
         };
         ensure_ends(start("agent-2", &spent)?, "as many nodes as it was opened for", "Ask the farmer")?;
         ensure_ends(start("agent-3", &expired)?, "has expired", "Ask the farmer")?;
-        ensure_ends(start("agent-2", UNKNOWN_TICKET)?, "no farmer has opened", "Check that the ticket")
+        ensure_ends(start("agent-2", UNKNOWN_TICKET)?, "no farmer has opened", "Check that the ticket")?;
+        wait_for("the farmer to see both tickets as they are", GIVES_UP_WITHIN, || {
+            let shown = farmer.threebot(&["farm", "show", "1"])?;
+            let tickets = shown["tickets"].as_array().context("a farm has tickets")?;
+            let is = |state: &str, joined: u64| {
+                tickets.iter().any(|ticket| ticket["state"] == state && ticket["joined"] == joined)
+            };
+            Ok((is("used up", 1) && is("expired", 0)).then_some(()))
+        })
     })
 }
 
