@@ -344,8 +344,7 @@ impl Shown {
             ("Farms.FarmHasEarnings", has, format!("`threebot collect --farm {id}` pays them"))
         } else if !self.ips.is_empty() {
             let ids: Vec<_> = self.ips.iter().map(|ip| ip.ip).collect();
-            let has = format!("public addresses: {}", listed(&ids));
-            ("Farms.FarmHasIps", has, "`threebot farm remove-ip IP` removes one".to_owned())
+            ("Farms.FarmHasIps", format!("public addresses: {}", listed(&ids)), ips_advice(&self.ips))
         } else if tickets.is_empty() {
             return Ok(());
         } else {
@@ -386,6 +385,25 @@ impl Shown {
 
 fn listed(ids: &[impl ToString]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// What to do for a farm to have none of these public addresses.
+fn ips_advice(ips: &[IpInfo]) -> String {
+    let (mut free, mut taken, mut cooling) = (Vec::new(), Vec::new(), Vec::new());
+    for IpInfo { ip, state, .. } in ips {
+        match state {
+            IpState::Free => free.push(ip.to_string()),
+            IpState::Taken(contract) => taken.push(format!("{ip} (contract {contract})")),
+            IpState::CoolingDown(contract) => cooling.push(format!("{ip} (contract {contract})")),
+        }
+    }
+    let parts = [
+        ("`threebot farm remove-ip IP` removes those that are free", free),
+        ("in use until their contracts end, as by `threebot node drain NODE`", taken),
+        ("free once they have cooled down, a day as a rule", cooling),
+    ];
+    let parts = parts.into_iter().filter(|(_, ips)| !ips.is_empty());
+    parts.map(|(advice, ips)| format!("{advice}: {}", ips.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
 fn ip_state(state: &IpState) -> (&'static str, Option<u64>) {
@@ -606,13 +624,16 @@ mod tests {
         ShownTicket { public, record, joined: 1, now: 1_700_000_000 }
     }
 
-    fn full() -> Shown {
+    fn ip(ip: u32, state: IpState) -> IpInfo {
         let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
-        let address = PublicIp { v4, v6: None };
+        IpInfo { ip, address: PublicIp { v4, v6: None }, state, removed: false }
+    }
+
+    fn full() -> Shown {
         Shown {
             farm: farmer::Farm { id: 3, twin: 4, name: "sunny".into(), dedicated: false, gold: true },
             nodes: vec![1, 2],
-            ips: vec![IpInfo { ip: 9, address, state: IpState::Taken(7), removed: false }],
+            ips: vec![ip(9, IpState::Taken(7))],
             tickets: vec![ticket([0xab; 32], 2, false), ticket([0xcd; 32], 0, true)],
             payable: 15_000_000,
         }
@@ -665,14 +686,29 @@ mod tests {
         let earnings = "farm 3 still has earnings: 1.5 TFT; `threebot collect --farm 3` pays them";
         assert_eq!(refused(&shown), ("Farms.FarmHasEarnings", earnings.into()));
         shown.payable = 0;
-        let ips = "farm 3 still has public addresses: 9; `threebot farm remove-ip IP` removes one";
-        assert_eq!(refused(&shown), ("Farms.FarmHasIps", ips.into()));
+        let (code, text) = refused(&shown);
+        assert!(
+            code == "Farms.FarmHasIps" && text.starts_with("farm 3 still has public addresses: 9; "),
+            "{text}"
+        );
         shown.ips.clear();
         let (code, text) = refused(&shown);
         assert!(code == "Farms.FarmHasOpenTickets" && text.contains(": abab"), "{text}");
         assert!(!text.contains("cdcd") && text.contains("threebot farm close-ticket TICKET"), "{text}");
         shown.tickets.remove(0);
         assert!(shown.ensure_empty().is_ok());
+    }
+
+    #[test]
+    fn an_address_in_use_is_told_with_its_contract() {
+        let states = [IpState::Free, IpState::Free, IpState::Taken(7), IpState::CoolingDown(8)];
+        let ips: Vec<_> = (8..).zip(states).map(|(id, state)| ip(id, state)).collect();
+        let removes = "`threebot farm remove-ip IP` removes those that are free: 8, 9";
+        assert_eq!(ips_advice(&ips[..2]), removes);
+        let waits = "in use until their contracts end, as by `threebot node drain NODE`: 10 (contract 7); free once \
+                     they have cooled down, a day as a rule: 11 (contract 8)";
+        assert_eq!(ips_advice(&ips[2..]), waits);
+        assert_eq!(ips_advice(&ips), format!("{removes}; {waits}"));
     }
 
     #[test]
