@@ -8,6 +8,7 @@ use crate::{
     consent::Consent,
     contract::{self, merge, own_record, status_columns},
     foreseen::{self, Foreseen, Purse},
+    many::answers,
     output::Answer,
     plan::Plan,
     sealing::Identity,
@@ -16,11 +17,12 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tfgrid_client::{
-    api,
+    GridAt, api,
     deployment::{Workload, WorkloadData},
     primitives::{
-        ContractId, Rates,
+        ContractId, NodeId, Rates,
         views::{Target, TwinContract},
     },
     units::parse_unique_name,
@@ -98,7 +100,8 @@ async fn release(session: &Session, name: &str, identity: &Identity, consent: &C
         at.contract_of_name(name).await?.with_context(|| format!("nobody has the name {name:?}"))?;
     let twin = session.twin(&at).await?;
     own_record(&at, twin, contract).await?;
-    let deployed = Deployed::read(&at, &at.contracts_of_twin(twin).await?, key.as_ref()).await?;
+    let contracts = with_sites(&at, at.contracts_of_twin(twin).await?).await?;
+    let deployed = Deployed::read(&at, &contracts, key.as_ref()).await?;
     let sites = sites_named(name, &deployed);
     consent.ask(session, &release_text(name, &sites, deployed.sealed_note()))?;
     let call = api::transactions().utility().batch_all(vec![cancelling(contract)]);
@@ -107,6 +110,28 @@ async fn release(session: &Session, name: &str, identity: &Identity, consent: &C
     let value = |(contract, site): &(ContractId, &str)| json!({ "contract": contract, "site": site });
     merge(&mut answer.value, json!({ "sites": sites.iter().map(value).collect::<Vec<Value>>() }));
     Ok(answer)
+}
+
+/// The contracts among these that may have sites of a name: those on nodes with a domain. The bodies of others aren't
+/// read.
+async fn with_sites(at: &GridAt, mut contracts: Vec<TwinContract>) -> Result<Vec<TwinContract>> {
+    let nodes: BTreeSet<NodeId> = contracts.iter().filter_map(node_of).collect();
+    let read = answers(nodes.into_iter().map(|node| with_domain(at.clone(), node))).await?;
+    let gateways: BTreeSet<NodeId> = read.into_iter().flatten().collect();
+    contracts.retain(|own| node_of(own).is_some_and(|node| gateways.contains(&node)));
+    Ok(contracts)
+}
+
+fn node_of(own: &TwinContract) -> Option<NodeId> {
+    match own.target {
+        Target::Node { node, .. } => Some(node),
+        Target::Rent { .. } | Target::Name { .. } => None,
+    }
+}
+
+/// A node, if it has a domain for names.
+async fn with_domain(at: GridAt, node: NodeId) -> Result<Option<NodeId>> {
+    Ok(at.public_place(node).await?.domain.map(|_| node))
 }
 
 /// The sites of an owner that have this name, with their contracts.
