@@ -12,8 +12,8 @@ use tfgrid_client::primitives::text::printable;
 const EVERY: Duration = Duration::from_millis(200);
 /// Limit of what goes before the numbers.
 const WHAT_BYTES: u32 = 48;
-/// What clears a terminal's line.
-const ANEW: &str = "\r\x1b[K";
+/// What clears the line above the cursor, and goes there.
+const ANEW: &str = "\x1b[A\r\x1b[K";
 
 /// A line that is written over, and gone at the end.
 pub struct Progress {
@@ -32,9 +32,16 @@ impl Progress {
 
     /// Tells how many bytes have been moved, and how fast; `what` goes before that.
     pub fn tell(&mut self, what: &str, moved: u64) {
+        let anew = self.anew();
         if let Some(line) = self.line(what, moved, Instant::now()) {
-            overwrite(&line);
+            // It is ended: what stands there after Ctrl-C begins on a line of its own.
+            print(&format!("{anew}{line}\n"));
         }
+    }
+
+    /// What clears the last line, if there is one.
+    fn anew(&self) -> &'static str {
+        if self.told > self.begun { ANEW } else { "" }
     }
 
     /// The line for this moment, if one is due.
@@ -53,9 +60,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.told > self.begun {
-            overwrite("");
-        }
+        print(self.anew());
     }
 }
 
@@ -65,8 +70,8 @@ pub fn is_watched(json: bool) -> bool {
 }
 
 /// Nothing is left to do if even stderr is closed.
-fn overwrite(line: &str) {
-    let _ = write!(io::stderr(), "{ANEW}{line}");
+fn print(text: &str) {
+    let _ = write!(io::stderr(), "{text}");
 }
 
 #[cfg(test)]
@@ -85,10 +90,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_line_that_was_told_is_cleared() {
+        let mut progress = Progress::new(true);
+        assert_eq!(progress.anew(), "");
+        progress.line("", 1 << 20, progress.begun + EVERY).unwrap();
+        assert_eq!(progress.anew(), ANEW);
+    }
+
+    #[test]
     fn nothing_is_told_where_nobody_watches() {
         let mut progress = Progress::new(is_watched(true));
         let later = progress.begun + 10 * EVERY;
         assert_eq!(progress.line("", 1 << 20, later), None);
+        assert_eq!(progress.anew(), "");
     }
 
     #[test]

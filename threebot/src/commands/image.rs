@@ -6,6 +6,7 @@ use crate::{
     cli::Global,
     consent::Consent,
     output::{Answer, Usage},
+    progress::{Progress, is_watched},
     session::Session,
     time::moment,
 };
@@ -14,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -28,6 +29,8 @@ const MARK: &str = "# Settings of this node.";
 const KNOWN: &str = "# known: ";
 const PAGE_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;
+/// So much of an image is on the disk before more of it is copied.
+const COPIED_AT_ONCE: u64 = 4 << 20;
 const TICKET: &str = "ZOS_TICKET";
 const CHAIN: &str = "ZOS_CHAIN";
 const CHANNEL: &str = "ZOS_CHANNEL";
@@ -92,12 +95,14 @@ impl Image {
         settings.extend(self.channel.map(|channel| (CHANNEL.into(), channel)));
         let mut image =
             File::open(&self.image).with_context(|| format!("can't read {}", self.image.display()))?;
-        let page = Page::find(&mut image).with_context(|| format!("can't use {}", self.image.display()))?;
+        let is_watched = is_watched(global.json);
+        let page = Page::find(&mut image, Progress::new(is_watched))
+            .with_context(|| format!("can't use {}", self.image.display()))?;
         // All that can fail does before the ticket holds a deposit.
         page.text(&settings, &"x".repeat(128))?;
         let (session, farm) = (Session::open(global).await?, self.farm.id()?);
         farm::ask_for_ticket(&session, farm, self.nodes, &self.consent).await?;
-        let written = copy(&mut image, &self.out)?;
+        let written = copy(&mut image, &self.out, Progress::new(is_watched))?;
         let finished = async {
             let ticket = farm::open_ticket(&session, farm, self.nodes, self.expires).await?;
             written.write_all_at(page.text(&settings, &ticket.text)?.as_bytes(), page.at)?;
@@ -155,7 +160,7 @@ struct Page {
 }
 
 impl Page {
-    fn find(image: &mut File) -> Result<Self> {
+    fn find(image: &mut File, mut progress: Progress) -> Result<Self> {
         let (mut found, mut at) = (Vec::new(), 0);
         let mut sector = [0; SECTOR_BYTES];
         let mut sectors = io::BufReader::with_capacity(1 << 20, &*image);
@@ -168,6 +173,7 @@ impl Page {
                 found.push(at);
             }
             at += SECTOR_BYTES as u64;
+            progress.tell("reading the image:", at);
         }
         let [at] = found[..] else {
             bail!("it has {} pages for settings and should have one: is it a boot image?", found.len());
@@ -198,19 +204,33 @@ impl Page {
 }
 
 /// A new file, which others can't read.
-fn copy(image: &mut File, out: &Path) -> Result<File> {
+fn copy(image: &mut File, out: &Path, progress: Progress) -> Result<File> {
     let mut copied = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(out)
         .with_context(|| format!("can't create {}", out.display()))?;
-    let whole = image.seek(SeekFrom::Start(0)).and_then(|_| io::copy(image, &mut copied));
-    if let Err(error) = whole.and_then(|_| copied.flush()) {
+    if let Err(error) = copy_whole(image, &mut copied, progress) {
         let _ = fs::remove_file(out);
         return Err(error).with_context(|| format!("can't write {}", out.display()));
     }
     Ok(copied)
+}
+
+fn copy_whole(image: &mut File, copied: &mut File, mut progress: Progress) -> io::Result<()> {
+    image.seek(SeekFrom::Start(0))?;
+    let mut moved = 0;
+    loop {
+        let count = io::copy(&mut Read::take(&*image, COPIED_AT_ONCE), copied)?;
+        if count == 0 {
+            return Ok(());
+        }
+        // Else a slow disk would seem to be fast, and then to stand still.
+        copied.sync_data()?;
+        moved += count;
+        progress.tell("writing the image:", moved);
+    }
 }
 
 #[cfg(test)]
@@ -227,10 +247,14 @@ mod tests {
         file
     }
 
+    fn find(image: &mut File) -> Result<Page> {
+        Page::find(image, Progress::new(false))
+    }
+
     #[test]
     fn settings_replace_those_of_the_page_and_nothing_else() {
         let mut first = image(&format!("{MARK} They are here.\n{KNOWN}ZOS_TICKET ZOS_CHAIN\n"));
-        let page = Page::find(&mut first).unwrap();
+        let page = find(&mut first).unwrap();
         let settings = [("ZOS_CHAIN".to_owned(), "wss://a".to_owned())];
         let text = page.text(&settings, "t:1").unwrap();
         assert_eq!((page.at, text.len()), (AT as u64, PAGE_BYTES));
@@ -238,15 +262,11 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        copy(&mut first, &out).unwrap().write_all_at(text.as_bytes(), page.at).unwrap();
+        copy(&mut first, &out, Progress::new(false)).unwrap().write_all_at(text.as_bytes(), page.at).unwrap();
         let written = fs::read(&out).unwrap();
         assert!(written.len() == 64 << 10 && written[AT..].starts_with(text.as_bytes()));
-        assert_eq!(
-            Page::find(&mut File::open(&out).unwrap()).unwrap().known,
-            page.known,
-            "it can be used again"
-        );
-        let error = copy(&mut first, &out).unwrap_err().to_string();
+        assert_eq!(find(&mut File::open(&out).unwrap()).unwrap().known, page.known, "it can be used again");
+        let error = copy(&mut first, &out, Progress::new(false)).unwrap_err().to_string();
         assert!(error.starts_with("can't create "), "{error}");
     }
 
@@ -264,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_image_is_refused() {
-        let why = |page: &str| Page::find(&mut image(page)).unwrap_err().to_string();
+        let why = |page: &str| find(&mut image(page)).unwrap_err().to_string();
         assert!(why("").starts_with("it has 0 pages"));
         assert!(
             why(&format!("{MARK}{}{MARK}", "\n".repeat(SECTOR_BYTES - MARK.len())))
@@ -276,7 +296,7 @@ mod tests {
     #[test]
     fn an_image_that_can_not_be_read_has_no_other_fault() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Page::find(&mut File::open(folder.path()).unwrap()).unwrap_err().to_string();
+        let error = find(&mut File::open(folder.path()).unwrap()).unwrap_err().to_string();
         assert_eq!(error, "can't read it at byte 0");
     }
 
