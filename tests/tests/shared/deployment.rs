@@ -6,7 +6,7 @@ use crate::{command_line::ensure_runs, views::polkadot_js_asks_every_read_of_the
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::fs;
-use tfgrid_tests::{Grid, page_deployment, tft_units};
+use tfgrid_tests::{Grid, MIB, page_deployment, tft_units};
 
 pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;
@@ -60,4 +60,20 @@ pub fn a_volume_lies_on_hard_disks(grid: &mut Grid) -> Result<()> {
     ensure!(volumes.len() == 1 && volumes[0].contains("/hdd-pool/volumes/"), "{volumes:?}");
     ensure!(grid.free_capacity()?["hru"] != free["hru"], "the contract reserves no hard disks");
     grid.cancels(&deployed["contract"].to_string(), &clean)
+}
+
+pub fn an_update_waits_for_the_report_of_what_runs(grid: &mut Grid) -> Result<()> {
+    let (clean, node) = (grid.footprint()?, grid.node.to_string());
+    let file = grid.run().folder().join("hasty.json").display().to_string();
+    let mut deployment = page_deployment(&grid.image, 1);
+    fs::write(&file, deployment.to_string())?;
+    let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node, "--plain"])?;
+    ensure_runs(&deployed)?;
+    let contract = deployed["contract"].to_string();
+    // Its node has said that it runs; the report comes some blocks later.
+    deployment["workloads"][0]["data"]["size"] = (32 * MIB).into();
+    fs::write(&file, deployment.to_string())?;
+    let updated = grid.user.threebot(&["update", &contract, "--file", &file, "--plain"])?;
+    ensure!(updated["plan"]["at_once_tft_1e7"] == "0", "what ran was replaced: {updated}");
+    grid.cancels(&contract, &clean)
 }

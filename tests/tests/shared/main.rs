@@ -28,6 +28,7 @@ use tfgrid_tests::{Scenario, on_one_grid, scenarios};
 const CONTRACTS: &[Scenario] = &scenarios![
     deployment::a_contract_runs_is_billed_and_leaves_nothing,
     deployment::a_volume_lies_on_hard_disks,
+    deployment::an_update_waits_for_the_report_of_what_runs,
     command_line::people_deploy_list_and_cancel,
     command_line::calls_at_once_with_one_key_all_succeed,
     command_line::a_stored_key_signs_and_its_calls_are_found,

@@ -16,7 +16,7 @@ use crate::{
     foreseen::{self, Purse},
     heard::Heard,
     output::{Answer, note},
-    pins,
+    peer, pins,
     plan::{Plan, Replaced},
     sealing::{Identity, Sealing, unopened},
     session::Session,
@@ -24,7 +24,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
@@ -37,6 +37,12 @@ use tfgrid_client::{
     sealing::SealKey,
     units::parse_id,
 };
+use tokio::time::timeout;
+
+/// Limit for a node to say whether the first version runs.
+const SAID_WITHIN: Duration = Duration::from_secs(10);
+/// Limit for its report of that to be on the chain.
+const REPORTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Let a contract's node run another version of its deployment
 ///
@@ -102,6 +108,9 @@ impl Update {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
+        if !self.dry_run {
+            until_reported(&session, &self.device, contract).await?;
+        }
         let Change { plan, call, twin, is_first, deployment } =
             self.plan(&session, &source, reservation, key.as_ref()).await?;
         if self.dry_run {
@@ -169,7 +178,10 @@ impl Update {
         let buy = format!("`threebot traffic {contract} --gb 10`");
         let slow = foreseen::slow_note(&reservation.deployment, has_traffic, &buy);
         let mut plan = slow.into_iter().chain(sites).chain(unpinned).fold(plan, Plan::with_note);
-        if !is_first {
+        if is_first {
+            plan = plan
+                .with_note("if it can't run, the contract closes: no version is known to run to go back to");
+        } else {
             let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
             plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
@@ -191,6 +203,27 @@ impl Update {
         let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending));
         Ok(Change { plan, call: Some(call), twin, is_first, deployment: reservation.deployment })
     }
+}
+
+/// Waits until it is on the chain that a first version runs, where its node says that it does. Else the version would be
+/// paid for as one that never ran, and the next one had none to go back to. A node that doesn't answer delays nothing
+/// further.
+async fn until_reported(session: &Session, device: &DeviceFile, contract: ContractId) -> Result<()> {
+    let at = session.grid.finalized().await?;
+    let first = Pending::read(&at, contract).await?;
+    let (Some(Pending { version, deposit: None, .. }), Ok(device)) = (first, device.read()) else {
+        return Ok(());
+    };
+    let asked = timeout(SAID_WITHIN, peer::connected(&at, contract, &device, session.json)).await;
+    let Ok(Ok(connected)) = asked else { return Ok(()) };
+    let runs = connected.status.ready && connected.status.version == version;
+    connected.done(Ok(())).await?;
+    if !runs {
+        return Ok(());
+    }
+    let text = format!("version {version} of contract {contract} runs: waiting for the report of it");
+    note(&text, session.json);
+    timeout(REPORTED_WITHIN, running(session, contract)).await.unwrap_or(Ok(()))
 }
 
 /// A contract before its update.
