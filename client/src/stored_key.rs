@@ -76,6 +76,11 @@ impl StoredKey {
         Ok(age::encrypt(&recipient, format!("{} {}", self.scheme.name(), self.suri).as_bytes())?)
     }
 
+    /// Whether a file is that of a key, as far as it shows without a passphrase.
+    pub fn is_key_file(file: &[u8]) -> bool {
+        age::Decryptor::new_buffered(file).is_ok_and(|decryptor| decryptor.is_scrypt())
+    }
+
     /// The key in a file.
     pub fn decrypt(file: &[u8], passphrase: String) -> Result<Self, StoredKeyError> {
         let mut identity = scrypt::Identity::new(SecretString::from(passphrase));
@@ -106,6 +111,7 @@ mod tests {
         let key = StoredKey::new(Scheme::Ed25519, "//Alice").unwrap();
         let file = key.encrypt("correct horse".into()).unwrap();
         assert!(!String::from_utf8_lossy(&file).contains("Alice"));
+        assert!(StoredKey::is_key_file(&file));
         let opened = StoredKey::decrypt(&file, "correct horse".into()).unwrap();
         assert_eq!((opened.scheme(), opened.suri()), (Scheme::Ed25519, "//Alice"));
         assert_eq!(opened.pair().account(), key.pair().account());
@@ -118,6 +124,7 @@ mod tests {
     #[test]
     fn what_is_no_key_file_is_refused() {
         for file in [b"".as_slice(), b"//Alice", b"age-encryption.org/v1\n"] {
+            assert!(!StoredKey::is_key_file(file));
             let error = StoredKey::decrypt(file, "x".into()).unwrap_err();
             assert!(matches!(error, StoredKeyError::Format | StoredKeyError::Passphrase), "{error}");
         }

@@ -18,6 +18,11 @@ pub enum KeyFile {
     Public(String),
     #[error("can't open the key file {file}: {source}")]
     Locked { file: String, source: StoredKeyError },
+    #[error(
+        "can't open the key file {file}: its {bytes} bytes aren't an age file with a passphrase; put a copy of the key \
+         there, or remove it with `threebot key remove {name}` and import its phrase"
+    )]
+    NotAKey { name: String, file: String, bytes: usize },
     #[error("you have no key named {0:?}: `threebot key list` lists those that you have")]
     Unknown(String),
     #[error("you have a key named {0:?} already: `threebot key remove {0}` removes it")]
@@ -81,15 +86,27 @@ impl Keyring {
     pub fn open(&self, name: &str, global: &Global) -> Result<StoredKey> {
         let file = self.existing(name)?;
         let shown = file.display().to_string();
-        let unreadable = |source| KeyFile::Unreadable { file: shown.clone(), source };
-        let mode = fs::metadata(&file).map_err(unreadable)?.permissions().mode();
+        let metadata =
+            fs::metadata(&file).map_err(|source| KeyFile::Unreadable { file: shown.clone(), source })?;
+        let mode = metadata.permissions().mode();
         if mode & 0o077 != 0 {
             bail!(KeyFile::Public(shown));
         }
-        let sealed = fs::read(&file).map_err(unreadable)?;
+        let sealed = self.read(name)?;
         let passphrase = secret::passphrase(global, &format!("Passphrase of the key {name}: "))?;
         let key = StoredKey::decrypt(&sealed, passphrase);
         Ok(key.map_err(|source| KeyFile::Locked { file: shown, source })?)
+    }
+
+    /// The encrypted file of a key.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, KeyFile> {
+        let path = self.existing(name)?;
+        let file = path.display().to_string();
+        match fs::read(path) {
+            Ok(sealed) if StoredKey::is_key_file(&sealed) => Ok(sealed),
+            Ok(other) => Err(KeyFile::NotAKey { name: name.into(), file, bytes: other.len() }),
+            Err(source) => Err(KeyFile::Unreadable { file, source }),
+        }
     }
 
     /// Keeps a new key. The first one is the default.

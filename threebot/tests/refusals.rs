@@ -428,6 +428,22 @@ fn what_is_wrong_with_a_stored_key_is_told_without_it() {
 }
 
 #[test]
+fn a_file_that_is_no_key_is_not_shown_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("threebot/keys/main.age");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "//Alice").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    for line in ["key show main", "key show main --secret", "ps --key main"] {
+        let (exit, value) = refusal(&mut with_keys(folder.path(), line, "secret"));
+        let error = value["error"].as_str().unwrap();
+        assert_eq!(exit, Some(2), "{line}: {error}");
+        assert!(error.contains("its 7 bytes aren't an age file with a passphrase"), "{line}: {error}");
+        assert!(error.contains("`threebot key remove main`") && !error.contains("Alice"), "{line}: {error}");
+    }
+}
+
+#[test]
 fn a_crash_while_a_team_is_written_leaves_none() {
     let folder = tempfile::tempdir().unwrap();
     let accounts =

@@ -89,6 +89,7 @@ impl Key {
                 let name = name.or_else(|| keys.default_key()).ok_or(NoKey)?;
                 let info = keys.info(&name)?;
                 if !secret {
+                    keys.read(&name)?;
                     return answer(&info);
                 }
                 let key = keys.open(&name, global)?;
