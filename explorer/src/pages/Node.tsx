@@ -2,8 +2,9 @@
 import { A } from '@solidjs/router';
 import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
-import { countryCode, type LiveState, type Reward } from '../chain/types';
-import { capacity, capacityQuery, parseFilter, PARTS, periodOf, PERIOD_SECONDS, uptimePermille } from '../grid/nodes';
+import { countryCode, type LiveState } from '../chain/types';
+import { capacity, capacityQuery, parseFilter, PARTS, periodOf, PERIOD_SECONDS } from '../grid/nodes';
+import { periods } from '../grid/uptime';
 import { bytes, country, day, duration, GIB, moment, permille, tftPrice } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
@@ -64,7 +65,10 @@ export default function Node(): JSX.Element {
             <Section title={text.state}><State node={node()} /></Section>
           </div>
           <Price id={id()} node={node()} />
-          <Section title={text.uptime}><Periods node={node()} /></Section>
+          <Section title={text.uptime}>
+            <p class="muted">{text.uptimeMeans}</p>
+            <Uptime node={node()} />
+          </Section>
           <Section title={text.contracts}><Contracts id={id} /></Section>
           <Section title={text.hardware}><Hardware node={node()} /></Section>
         </>
@@ -117,6 +121,10 @@ function State(props: { node: NodeView }): JSX.Element {
     const state = node().liveness?.state;
     return state && node().calendar(state.value.since);
   };
+  const streak = (): { beats: number } | undefined => {
+    const state = node().liveness?.state;
+    return state?.type === 'Offline' ? state.value.streak : undefined;
+  };
   const place = (): string | undefined => {
     const { location } = node();
     const code = countryCode(location?.country);
@@ -133,7 +141,13 @@ function State(props: { node: NodeView }): JSX.Element {
             <Show when={since()}>{(since) => <> {text.since(moment(since()))}</>}</Show>
           </>,
         ],
-        [text.lastHeard, <Show when={node().heartbeat} fallback={t.none}>{(beat) => <Ago time={node().calendar(beat().at)} />}</Show>],
+        [
+          text.lastHeard,
+          <>
+            <Show when={node().heartbeat} fallback={t.none}>{(beat) => <Ago time={node().calendar(beat().at)} />}</Show>
+            <Show when={streak()}>{(streak) => <>; {text.returning(streak().beats)}</>}</Show>
+          </>,
+        ],
         [text.farm, <><FarmLink id={node().offer.farm} name={utf8(node().farm?.name ?? new Uint8Array())} />{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
         [text.location, place() ?? text.noLocation],
         [text.isolation, text.isolations[node().record.isolation.type]],
@@ -191,35 +205,17 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
   );
 }
 
-interface Period {
-  period: number;
-  ms: bigint;
-  part: number | undefined;
-  reward: Reward | undefined;
-}
-
-function Periods(props: { node: NodeView }): JSX.Element {
-  const periods = createMemo((): Period[] => {
-    const { uptimes, rewards, enrolment, time } = props.node;
-    const open = enrolment?.phase.type === 'Farming' ? enrolment.phase.value : undefined;
-    return uptimes.map(({ period, ms }) => {
-      const isOpen = open?.period === period;
-      const end = Math.min(time, (period + 1) * PERIOD_SECONDS);
-      const from = isOpen ? Number(open.from) : period * PERIOD_SECONDS;
-      const part = uptimePermille(ms - (isOpen ? open.uptime_before_ms : 0n), from, end);
-      return { period, ms, part, reward: rewards.find((one) => one.period === period) };
-    });
-  });
+function Uptime(props: { node: NodeView }): JSX.Element {
   const now = (): number => periodOf(props.node.time);
   return (
     <Table
       label={text.uptime}
-      rows={periods().toReversed()}
+      rows={periods(props.node).toReversed()}
       empty={text.noUptime}
       columns={[
-        { key: 'period', title: text.periods.period, cell: ({ period }) => <>{text.period(period)}{period === now() && <> <Badge tone="plain">{text.open}</Badge></>}</> },
-        { key: 'from', title: text.periods.from, cell: ({ period }) => day(period * PERIOD_SECONDS) },
-        { key: 'uptime', title: text.periods.uptime, numeric: true, cell: ({ ms }) => duration(Number(ms) / 1000) },
+        { key: 'period', title: text.periods.period, cell: ({ first, last }) => <>{first === last ? text.period(first) : text.periodsTo(first, last)}{last === now() && <> <Badge tone="plain">{text.open}</Badge></>}</> },
+        { key: 'from', title: text.periods.from, cell: ({ first }) => day(first * PERIOD_SECONDS) },
+        { key: 'uptime', title: text.periods.uptime, numeric: true, cell: ({ ms }) => (ms > 0n ? duration(Number(ms) / 1000) : t.none) },
         { key: 'part', title: text.periods.part, numeric: true, cell: ({ part }) => (part === undefined ? text.tooNew : permille(part)) },
         { key: 'reward', title: text.periods.reward, numeric: true, cell: ({ reward }) => reward && <Tft amount={reward.tft} /> },
         { key: 'payout', title: text.periods.payout, numeric: true, cell: ({ reward }) => reward && <Tft amount={reward.payout} /> },

@@ -28,7 +28,7 @@ export const farms = {
   collect: 'To collect and be paid:',
   rewards: 'Farming rewards',
   rewardColumns: { node: 'Node', period: 'Period', from: 'From', uptime: 'Uptime', reward: 'Reward', payout: 'Payout', claimable: 'Claimable from', state: 'State' },
-  uptimeHint: 'Part of the period in which the node’s heartbeats came',
+  uptimeHint: 'Part of the period in which the node was online',
   claimed: 'claimed',
   claimable: 'claimable',
   maturing: 'maturing',
