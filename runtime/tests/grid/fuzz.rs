@@ -27,6 +27,24 @@ fn the_histories_of_the_tests_can_be_played_again() {
     seeds().iter().step_by(8).for_each(|seed| play(seed));
 }
 
+/// `fuzz/` is a workspace of its own, which no other test builds.
+#[test]
+fn the_fuzzer_has_the_crates_of_what_it_plays() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(here.join("../fuzz/Cargo.toml")).unwrap();
+    for file in ["chain.rs", "history.rs"] {
+        let source = fs::read_to_string(here.join("tests/grid").join(file)).unwrap();
+        let paths = source.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        let crates = paths.filter_map(|path| Some(path.split_once("::")?.0)).filter(|name| {
+            ["frame_", "pallet_", "sp_", "tfgrid_"].iter().any(|family| name.starts_with(family))
+        });
+        for name in crates {
+            let dependency = format!("\n{} = ", name.replace('_', "-"));
+            assert!(manifest.contains(&dependency), "{file} uses {name}, which fuzz/Cargo.toml lacks");
+        }
+    }
+}
+
 /// A change of some bytes.
 #[derive(Clone, Debug)]
 enum Change {
