@@ -86,19 +86,24 @@ const LAST_LINES: &str = "10";
 const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
-/// Parts of messages about the engine and its host rather than about a machine.
-const ENGINE_TROUBLE: [&str; 9] = [
-    "too many open files",
-    "cannot allocate memory",
-    "resource temporarily unavailable",
-    "connection refused",
+/// Ends of messages about the engine and its host rather than about a machine: what they quote comes before the cause.
+const ENGINE_TROUBLE: [&str; 8] = [
+    ": too many open files",
+    ": cannot allocate memory",
+    ": resource temporarily unavailable",
+    ": connection refused",
     "context canceled",
     "context deadline exceeded",
     // Containerd has ended, or not yet removed what an earlier start has left.
     ": unavailable",
-    "failed to start shim: mkdir",
-    "container with given id already exists",
+    ": container with given id already exists",
 ];
+/// Beginning of a message about what an earlier start has left.
+const LEFT_TASK: &str = "failed to start shim: mkdir ";
+/// What newer engines write before it.
+const NEWER: &str = "failed to create task for container: ";
+/// What containerd adds to a cause that it doesn't know.
+const NO_CLASS: &str = ": unknown";
 
 /// The engine's exit code of a check that didn't end in time.
 const TOOK_TOO_LONG: i64 = -1;
@@ -301,8 +306,8 @@ impl DockerMachines {
         Ok((observed.machines.len(), observed.networks.len()))
     }
 
-    fn make_failure(&self, action: &str, id: &WorkloadId, error: Error) -> DriverError {
-        make_failure(action, id, error, self.pool.is_full())
+    fn make_failure(&self, action: &str, id: &WorkloadId, error: Error, theirs: &str) -> DriverError {
+        make_failure(action, id, error, theirs, self.pool.is_full())
     }
 
     /// Ends a machine of which the engine doesn't know that it runs, so that it can be started; returns what to tell.
@@ -458,8 +463,9 @@ impl DockerMachines {
         let docker = &connection.docker;
         let reference = self.common.names.image(&spec.id, &spec.hash);
         let image = docker.inspect_image(&reference).await;
-        let image = image.map_err(|error| self.make_failure("create", &spec.id, error))?;
+        let image = image.map_err(|error| self.make_failure("create", &spec.id, error, ""))?;
         let mut config = image.config.unwrap_or_default();
+        let theirs = format!("{:?} {config:?}", spec.container);
         let paths = config.volumes.take().unwrap_or_default();
         let mut mounts = self.image_volumes(connection, spec, paths, binds).await?;
         mounts.extend_from_slice(binds);
@@ -468,7 +474,7 @@ impl DockerMachines {
         let _giving = self.give_gpus(docker, spec, &mut body).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = docker.create_container(Some(options), body).await;
-        created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error))
+        created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error, &theirs))
     }
 
     /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
@@ -571,13 +577,13 @@ impl MachineDriver for DockerMachines {
         let name = self.common.names.container(id);
         let docker = self.docker().await?;
         let started = docker.start_container(&name, None::<StartContainerOptions>).await;
-        if started.as_ref().is_err_and(has_forgotten_task)
-            && let Some(task) = self.inspect(&docker, &name).await?.and_then(|container| container.id)
-        {
-            return Err(self.end_task(id, &task).await);
+        let Err(error) = started else { return remove_mark(&self.mark(id)) };
+        let container = self.inspect(&docker, &name).await?.unwrap_or_default();
+        let theirs = format!("{:?} {:?}", container.config, container.mounts);
+        match container.id {
+            Some(task) if has_forgotten_task(&error) => Err(self.end_task(id, &task).await),
+            _ => Err(self.make_failure("start", id, error, &theirs)),
         }
-        started.map_err(|error| self.make_failure("start", id, error))?;
-        remove_mark(&self.mark(id))
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -698,8 +704,9 @@ fn failure(action: &str, object: &str, error: Error) -> DriverError {
 }
 
 /// A failed creation or start of a machine. The engine answers 400 or 500 to images and deployments that it
-/// can't run, and tells them from troubles of its own in the text alone.
-fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> DriverError {
+/// can't run, and tells them from troubles of its own in the text alone. `theirs` is what it may quote of a deployment
+/// and its image.
+fn make_failure(action: &str, id: &WorkloadId, error: Error, theirs: &str, is_full: bool) -> DriverError {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     };
@@ -707,7 +714,7 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     if let Some(full) = pull::no_room(message, None).filter(|_| is_full && *status_code != 400) {
         return full;
     }
-    let is_trouble = *status_code != 400 && contains_any(message, &ENGINE_TROUBLE);
+    let is_trouble = *status_code != 400 && is_engine_trouble(message, theirs);
     if is_trouble || PASSING.contains(status_code) {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
@@ -721,6 +728,17 @@ fn has_forgotten_task(error: &Error) -> bool {
     let task = message.strip_prefix("task ").and_then(|rest| rest.strip_suffix(": already exists"));
     message == "id already in use"
         || task.is_some_and(|task| !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether the message is about the engine or its host. Where `theirs` has the words by which that is known, they don't
+/// count: some messages end with what they quote.
+fn is_engine_trouble(message: &str, theirs: &str) -> bool {
+    let (message, theirs) = (message.to_ascii_lowercase(), theirs.to_ascii_lowercase());
+    let cause = message.strip_suffix(NO_CLASS).unwrap_or(&message);
+    message.strip_prefix(NEWER).unwrap_or(&message).starts_with(LEFT_TASK)
+        || ENGINE_TROUBLE
+            .iter()
+            .any(|sign| cause.ends_with(sign) && !theirs.contains(sign.trim_start_matches(": ")))
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -869,7 +887,7 @@ mod tests {
         let id = WorkloadId { contract: 7, name: "web".into() };
         let answer = |status_code, message: &str| {
             let message = message.into();
-            make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, true)
+            make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, "", true)
         };
         let refused = |error| matches!(error, DriverError::Refused { .. });
         assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
@@ -883,7 +901,11 @@ mod tests {
         assert!(passes(answer(500, "transport is closing: unavailable")));
         assert!(passes(answer(500, "failed to start shim: mkdir /run/zos/ab/moby/81: file exists: unknown")));
         assert!(passes(answer(500, "runc create failed: container with given ID already exists: unknown")));
-        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
+        assert!(passes(answer(
+            500,
+            "failed to create task for container: failed to start shim: mkdir /x: file exists"
+        )));
+        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, "", true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
         assert!(matches!(full, DriverError::Invalid { code: FailureCode::NodeFull, .. }));
@@ -892,6 +914,25 @@ mod tests {
         assert!(refused(answer(400, named)));
         let message = named.into();
         let error = Error::DockerResponseServerError { status_code: 500, message };
-        assert!(refused(make_failure("create", &id, error, false)));
+        assert!(refused(make_failure("create", &id, error, "", false)));
+    }
+
+    #[test]
+    fn no_words_of_a_tenants_are_a_trouble_of_the_engine() {
+        let signs = ENGINE_TROUBLE.into_iter().chain([LEFT_TASK]);
+        for sign in signs.map(|sign| sign.trim_start_matches(": ")) {
+            for message in [
+                format!("runc create failed: exec: \"/x: {sign}\": not found: unknown"),
+                format!("unable to find user {sign}: no matching entries in passwd file"),
+                format!("mkdir /root/a: {sign}/b: not a directory"),
+            ] {
+                assert!(!is_engine_trouble(&message, ""), "{message}");
+            }
+            let (path, message) = (format!("/a: {sign}"), format!("file exists /root/a: {sign}"));
+            assert!(!is_engine_trouble(&message, &format!("{:?}", ["/data", path.as_str()])), "{message}");
+            assert!(!is_engine_trouble(&message.to_uppercase(), &path.to_uppercase()), "{message}");
+            assert!(!is_engine_trouble(&format!("bad user: {sign}"), &format!("{sign:?}")), "{sign}");
+        }
+        assert!(is_engine_trouble("open /run/x: Too many open files: unknown", "/data too many"));
     }
 }
