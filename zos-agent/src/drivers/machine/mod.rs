@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Machines as containers of a Docker engine, identified by their labels.
 
+mod bridge;
 mod connection;
 pub(crate) mod console;
 mod container;
@@ -26,7 +27,7 @@ use super::{
     io_error, limits,
     pool::{Pool, entries},
     tools::{Tool, run},
-    uplink::{self, IP},
+    uplink,
 };
 use crate::gpus::Gpus;
 use async_trait::async_trait;
@@ -415,14 +416,30 @@ impl DockerMachines {
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
         let is_there = self.has_network(docker, contract).await?;
+        if self.owns_bridge(contract, is_there).await? == Some(false) {
+            return Err(bridge::taken(contract));
+        }
         let mark = self.network_mark(contract);
         fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
-        if is_there {
-            return Ok(());
+        if !is_there {
+            let network = contract_network(&self.common, contract, uplink::mtu().await?);
+            let created = docker.create_network(network).await;
+            created.map_err(|error| failure("create the network", &names::network(contract), error))?;
         }
-        let created =
-            docker.create_network(contract_network(&self.common, contract, uplink::mtu().await?)).await;
-        created.map(drop).map_err(|error| failure("create the network", &names::network(contract), error))
+        bridge::claim(contract, &self.common.names.alias()).await
+    }
+
+    /// Whether the contract's bridge is this node's, `None` if there is none. The engine makes it without an alias.
+    async fn owns_bridge(
+        &self,
+        contract: ContractId,
+        has_network: bool,
+    ) -> Result<Option<bool>, DriverError> {
+        let is_own = |alias: String| {
+            let is_engines = has_network || self.network_mark(contract).exists();
+            alias == self.common.names.alias() || (alias.is_empty() && is_engines)
+        };
+        Ok(bridge::alias(contract).await?.map(is_own))
     }
 
     /// Whether the engine has the contract's network. One of another node's is an error.
@@ -618,11 +635,19 @@ impl MachineDriver for DockerMachines {
         let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
         self.remove_volume_names(&docker, contract).await?;
-        if self.has_network(&docker, contract).await? {
+        let is_there = self.has_network(&docker, contract).await?;
+        let owns_bridge = self.owns_bridge(contract, is_there).await?;
+        if is_there {
+            // The engine removes the bridge with it.
+            if owns_bridge == Some(false) {
+                return Err(bridge::taken(contract));
+            }
             existing(docker.remove_network(&name).await)
                 .map_err(|error| failure("remove the network", &name, error))?;
         }
-        remove_bridge(contract).await?;
+        if owns_bridge == Some(true) {
+            bridge::remove(contract).await?;
+        }
         remove_mark(&self.network_mark(contract))?;
         // In the pool its images may be of use to others, as long as there is room.
         if in_pool { Ok(()) } else { self.remove_images(contract).await }
@@ -675,15 +700,6 @@ fn remove_mark(mark: &Path) -> Result<(), DriverError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", mark, error)),
         _ => Ok(()),
     }
-}
-
-/// Removes the bridge of a removed network. An engine that finds it where another ended takes it for somebody else's.
-async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
-    let bridge = names::bridge(contract);
-    if Path::new("/sys/class/net").join(&bridge).exists() {
-        run(&IP, &["link", "delete", &bridge]).await?;
-    }
-    Ok(())
 }
 
 /// `None` instead of an error if the object doesn't exist or is in the wanted state.
