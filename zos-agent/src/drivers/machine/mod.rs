@@ -419,8 +419,9 @@ impl DockerMachines {
         if self.owns_bridge(contract, is_there).await? == Some(false) {
             return Err(bridge::taken(contract));
         }
-        let mark = self.network_mark(contract);
-        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        if let Err(why) = self.pool.mark_network(&self.common.names.mark(contract)) {
+            warn!(contract, "its bridge stays if the engine forgets it: {why:#}");
+        }
         if !is_there {
             let network = contract_network(&self.common, contract, uplink::mtu().await?);
             let created = docker.create_network(network).await;
