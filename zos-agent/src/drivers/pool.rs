@@ -8,6 +8,7 @@
 //! <pool>/engine/       data of the container engine, unless it is on hard disks; new content of machines' roots, in
 //!                      docker/*/btrfs/new
 //! <pool>/stopped/      marks of machines that the agent has stopped, unless it is on hard disks
+//! <pool>/networks/     marks of contracts' networks
 //! ```
 //!
 //! It is mounted in a folder under `/run`, which root in a machine can traverse: root's own data folder it can't.

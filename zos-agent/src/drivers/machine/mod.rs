@@ -755,7 +755,7 @@ fn is_engine_trouble(message: &str, theirs: &str) -> bool {
     message.strip_prefix(NEWER).unwrap_or(&message).starts_with(LEFT_TASK)
         || ENGINE_TROUBLE
             .iter()
-            .any(|sign| cause.ends_with(sign) && !theirs.contains(sign.trim_start_matches(": ")))
+            .any(|sign| cause.ends_with(*sign) && !theirs.contains(sign.trim_start_matches(": ")))
 }
 
 /// Whether the text contains one of these, in lower case.
