@@ -537,7 +537,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
 }
 
 /// What `purge` returns; if it fails, what it returns after a restart of the engine. An engine that has missed how a
-/// machine ended counts the machine's mounts until its own end, and keeps its volumes so long.
+/// machine ended keeps the machine's network until its own end.
 async fn twice<T>(
     purge: impl AsyncFn() -> Result<T>,
     restart: impl AsyncFnOnce() -> Result<()>,
@@ -575,7 +575,7 @@ mod tests {
         let (tries, restarts) = (Cell::new(0), Cell::new(0));
         let purge = async || {
             tries.set(tries.get() + 1);
-            ensure!(tries.get() > failing, "try {}: volume has active mounts", tries.get());
+            ensure!(tries.get() > failing, "try {}: network has active endpoints", tries.get());
             Ok(tries.get())
         };
         let restart = async || {
@@ -591,6 +591,6 @@ mod tests {
     async fn a_purge_that_fails_is_tried_again_by_a_new_engine() {
         assert_eq!(purged(0).await, (Ok(1), 1, 0));
         assert_eq!(purged(1).await, (Ok(2), 2, 1));
-        assert_eq!(purged(2).await, (Err("try 2: volume has active mounts".into()), 2, 1));
+        assert_eq!(purged(2).await, (Err("try 2: network has active endpoints".into()), 2, 1));
     }
 }

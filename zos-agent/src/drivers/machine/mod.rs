@@ -194,6 +194,11 @@ impl DockerMachines {
         filters.insert("event".into(), ["start", "die", "destroy", "health_status"].map(Into::into).to_vec());
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let docker = self.docker().await?;
+        let mut unused = self.common.names.filter();
+        unused.insert("dangling".into(), vec!["true".into()]);
+        if let Err(error) = self.remove_volume_names(&docker, &unused).await {
+            debug!("names of volumes that no machine has stay: {error:#}");
+        }
         let mut events = Box::pin(docker.events(Some(options)));
         while let Some(event) = events.next().await {
             let event = event.map_err(|error| failure("listen to", &self.choice.socket, error))?;
@@ -495,17 +500,24 @@ impl DockerMachines {
         created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error, &theirs))
     }
 
-    /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
-    async fn remove_volume_names(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
-        let labels = self.common.names.contract_labels(contract);
-        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let options =
-            ListVolumesOptionsBuilder::default().filters(&HashMap::from([("label", labels)])).build();
+    /// Removes the engine's names of these volumes. Their content stays in the pool.
+    async fn remove_volume_names(
+        &self,
+        docker: &Docker,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> Result<(), DriverError> {
+        let options = ListVolumesOptionsBuilder::default().filters(filters).build();
         let listed = docker.list_volumes(Some(options)).await;
         let listed = listed.map_err(|error| failure("list the volumes of", &self.choice.socket, error))?;
         for volume in listed.volumes.unwrap_or_default() {
-            let removed = docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
-            existing(removed).map_err(|error| failure("remove the volume", &volume.name, error))?;
+            match existing(docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await) {
+                Err(error) if is_miscounted(&error) => {
+                    info!(volume.name, "the engine keeps this name until it starts again");
+                }
+                removed => {
+                    removed.map_err(|error| failure("remove the volume", &volume.name, error))?;
+                }
+            }
         }
         Ok(())
     }
@@ -635,7 +647,9 @@ impl MachineDriver for DockerMachines {
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
-        self.remove_volume_names(&docker, contract).await?;
+        let labels = self.common.names.contract_labels(contract);
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        self.remove_volume_names(&docker, &HashMap::from([("label".into(), labels)])).await?;
         let is_there = self.has_network(&docker, contract).await?;
         let owns_bridge = self.owns_bridge(contract, is_there).await?;
         if is_there {
@@ -736,6 +750,13 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, theirs: &str, is_fu
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
     DriverError::refused(format!("can't {action}: {message}"))
+}
+
+/// Whether the engine counts mounts of a volume that no machine has. Where it was started while a machine ran, it has
+/// counted none of the machine's, and one less once that stops is more than all. Its next start begins at none again.
+fn is_miscounted(error: &Error) -> bool {
+    let Error::DockerResponseServerError { message, .. } = error else { return false };
+    message.ends_with(": volume has active mounts")
 }
 
 /// Whether containerd has a task of the machine, or takes something for one, though the engine doesn't know it: one of
