@@ -421,7 +421,8 @@ impl DockerMachines {
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
         let is_there = self.has_network(docker, contract).await?;
-        if self.owns_bridge(contract, is_there).await? == Some(false) {
+        let alias = bridge::alias(contract).await?;
+        if alias.as_ref().is_some_and(|alias| !self.owns_bridge(contract, alias, is_there)) {
             return Err(bridge::taken(contract));
         }
         if let Err(why) = self.pool.mark_network(&self.common.names.mark(contract)) {
@@ -432,20 +433,16 @@ impl DockerMachines {
             let created = docker.create_network(network).await;
             created.map_err(|error| failure("create the network", &names::network(contract), error))?;
         }
-        bridge::claim(contract, &self.common.names.alias()).await
+        if alias.is_none_or(|alias| alias.is_empty()) {
+            bridge::claim(contract, &self.common.names.alias()).await?;
+        }
+        Ok(())
     }
 
-    /// Whether the contract's bridge is this node's, `None` if there is none. The engine makes it without an alias.
-    async fn owns_bridge(
-        &self,
-        contract: ContractId,
-        has_network: bool,
-    ) -> Result<Option<bool>, DriverError> {
-        let is_own = |alias: String| {
-            let is_engines = has_network || self.network_mark(contract).exists();
-            alias == self.common.names.alias() || (alias.is_empty() && is_engines)
-        };
-        Ok(bridge::alias(contract).await?.map(is_own))
+    /// Whether the contract's bridge, which has this alias, is this node's. The engine makes it without one.
+    fn owns_bridge(&self, contract: ContractId, alias: &str, has_network: bool) -> bool {
+        let is_engines = || has_network || self.network_mark(contract).exists();
+        alias == self.common.names.alias() || (alias.is_empty() && is_engines())
     }
 
     /// Whether the engine has the contract's network. One of another node's is an error.
@@ -651,7 +648,8 @@ impl MachineDriver for DockerMachines {
         let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         self.remove_volume_names(&docker, &HashMap::from([("label".into(), labels)])).await?;
         let is_there = self.has_network(&docker, contract).await?;
-        let owns_bridge = self.owns_bridge(contract, is_there).await?;
+        let alias = bridge::alias(contract).await?;
+        let owns_bridge = alias.map(|alias| self.owns_bridge(contract, &alias, is_there));
         if is_there {
             // The engine removes the bridge with it.
             if owns_bridge == Some(false) {
