@@ -508,8 +508,13 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
             (choice, Some(tokio::spawn(own.clone().run())))
         }
     };
-    let machines = DockerMachines::new(choice, pool.clone(), &node_key, &[]);
-    let removed = match purge_workloads(&machines).await {
+    let purge =
+        async || purge_workloads(&DockerMachines::new(choice.clone(), pool.clone(), &node_key, &[])).await;
+    let removed = match keeping {
+        Some(_) => twice(purge, async || own.stop().await).await,
+        None => purge().await,
+    };
+    let removed = match removed {
         Ok(removed) => own.end_shims().await.map(|()| removed),
         failed => failed,
     };
@@ -531,6 +536,21 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     Ok(())
 }
 
+/// What `purge` returns; if it fails, what it returns after a restart of the engine. An engine that has missed how a
+/// machine ended keeps the machine's network until its own end.
+async fn twice<T>(
+    purge: impl AsyncFn() -> Result<T>,
+    restart: impl AsyncFnOnce() -> Result<()>,
+) -> Result<T> {
+    let why = match purge().await {
+        Err(why) => why,
+        purged => return purged,
+    };
+    warn!("starting the engine again: {why:#}");
+    restart().await?;
+    purge().await
+}
+
 /// Removes all workloads as soon as the engine answers.
 async fn purge_workloads(machines: &DockerMachines) -> Result<(usize, usize)> {
     let begun = Instant::now();
@@ -543,4 +563,34 @@ async fn purge_workloads(machines: &DockerMachines) -> Result<(usize, usize)> {
         sleep(ENGINE_STARTS_WITHIN / 100).await;
     }
     Ok(machines.purge().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// What a purge says of which so many tries fail, and the numbers of tries and of the engine's restarts.
+    async fn purged(failing: u32) -> (Result<u32, String>, u32, u32) {
+        let (tries, restarts) = (Cell::new(0), Cell::new(0));
+        let purge = async || {
+            tries.set(tries.get() + 1);
+            ensure!(tries.get() > failing, "try {}: network has active endpoints", tries.get());
+            Ok(tries.get())
+        };
+        let restart = async || {
+            ensure!(tries.get() == 1, "a restart before the first try");
+            restarts.set(restarts.get() + 1);
+            Ok(())
+        };
+        let result = twice(purge, restart).await.map_err(|error| error.to_string());
+        (result, tries.get(), restarts.get())
+    }
+
+    #[tokio::test]
+    async fn a_purge_that_fails_is_tried_again_by_a_new_engine() {
+        assert_eq!(purged(0).await, (Ok(1), 1, 0));
+        assert_eq!(purged(1).await, (Ok(2), 2, 1));
+        assert_eq!(purged(2).await, (Err("try 2: network has active endpoints".into()), 2, 1));
+    }
 }

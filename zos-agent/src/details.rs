@@ -79,8 +79,7 @@ impl Inspector {
             if let Err(why) = &inspected {
                 warn!("can't report the details of this machine: {why:#}");
             }
-            let is_reported = inspected.is_ok() && self.details.borrow().is_none();
-            let every = if is_reported { INSPECT_EVERY } else { CONFIRM_EVERY };
+            let every = interval(&inspected, self.details.borrow().as_ref());
             while begun.elapsed() < every && self.peer.addresses() == addresses {
                 sleep(CONFIRM_EVERY).await;
             }
@@ -105,6 +104,11 @@ impl Inspector {
         });
         Ok(())
     }
+}
+
+/// Time from an inspection to the next, where these details are on their way to the chain.
+fn interval(inspected: &Result<()>, sent: Option<&DetailsPayload>) -> Duration {
+    if inspected.is_ok() && sent.is_none() { INSPECT_EVERY } else { CONFIRM_EVERY }
 }
 
 /// A disk of this machine.
@@ -381,6 +385,17 @@ pub(crate) mod tests {
         let files: Vec<(&str, &[u8])> =
             files.iter().map(|(path, text): &(String, String)| (path.as_str(), text.as_bytes())).collect();
         assert_eq!(unused_disks(system(&files).path()), ["sde", "sdf"]);
+    }
+
+    #[test]
+    fn details_that_the_chain_lacks_are_sent_again_within_seconds() {
+        let details = found(system(&[]).path(), Storage::default(), &CapacityOverride::default(), SERVED);
+        let details = details.unwrap();
+        assert_eq!(interval(&Ok(()), None), INSPECT_EVERY);
+        assert!(interval(&Ok(()), Some(&details)) <= Duration::from_secs(10));
+        for sent in [None, Some(&details)] {
+            assert!(interval(&Err(anyhow::anyhow!("no endpoint answers")), sent) <= Duration::from_secs(10));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! <pool>/engine/       data of the container engine, unless it is on hard disks; new content of machines' roots, in
 //!                      docker/*/btrfs/new
 //! <pool>/stopped/      marks of machines that the agent has stopped, unless it is on hard disks
+//! <pool>/networks/     marks of contracts' networks
 //! ```
 //!
 //! It is mounted in a folder under `/run`, which root in a machine can traverse: root's own data folder it can't.
@@ -564,7 +565,6 @@ impl Pool {
             if disk == DiskKind::Ssd {
                 create_dir(&pool.engine())?;
                 create_dir(&pool.stopped())?;
-                create_dir(&pool.networks())?;
             }
             pool.with_all_disks().await
         };
@@ -622,9 +622,19 @@ impl Pool {
         self.root.join("stopped")
     }
 
-    /// Folder of marks of contracts' networks.
+    /// Folder of marks of contracts' networks. It is there with the first: a full pool has no room for it.
     pub(super) fn networks(&self) -> PathBuf {
         self.root.join("networks")
+    }
+
+    /// Makes a mark of a contract's network.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub(super) fn mark_network(&self, name: &str) -> Result<()> {
+        create_dir(&self.networks())?;
+        let mark = self.networks().join(name);
+        fs::write(&mark, "").with_context(|| format!("can't write {}", mark.display()))
     }
 
     /// Folder of the container engine.
@@ -1338,6 +1348,29 @@ mod tests {
             let error = strange.parse::<PoolPlace>().unwrap_err();
             assert!(error.contains("/dev/sdb,/dev/sdc"), "{strange:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_mark_makes_its_folder_or_says_what_is_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = Pool {
+            root: dir.path().to_owned(),
+            disk: DiskKind::Ssd,
+            place: PoolPlace::File(GIB),
+            file: PathBuf::new(),
+            device: 0,
+            kernel: PathBuf::new(),
+            first_free: 0,
+            limits_held: Arc::default(),
+        };
+        pool.mark_network("zos-abababab-7").unwrap();
+        pool.mark_network("zos-abababab-7").unwrap();
+        assert_eq!(entries(&pool.networks()).unwrap(), [pool.networks().join("zos-abababab-7")]);
+
+        fs::remove_dir_all(pool.networks()).unwrap();
+        fs::write(pool.networks(), "").unwrap();
+        let error = format!("{:#}", pool.mark_network("zos-abababab-7").unwrap_err());
+        assert!(error.starts_with("can't create the folder") && error.contains("/networks"), "{error}");
     }
 
     #[test]

@@ -49,6 +49,52 @@ async fn a_purge_takes_bridges_that_the_engine_forgot_and_no_others() {
     assert!(host.machines.observe().await.unwrap().networks.is_empty());
 }
 
+/// A bridge of somebody else's. It is removed on drop.
+struct Bridge(String);
+
+impl Bridge {
+    fn new(name: &str, alias: &str) -> Self {
+        stdout(Command::new("ip").args(["link", "add", name, "type", "bridge"]));
+        let bridge = Self(name.into());
+        stdout(Command::new("ip").args(["link", "set", "dev", name, "alias", alias]));
+        bridge
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", &self.0]).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_bridge_of_somebody_else_is_neither_shared_nor_removed() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let (contract, bridge) = (web.id.contract, host.bridge(web.id.contract));
+    let name = bridge.file_name().unwrap().to_str().unwrap();
+    let own = format!("zos-{}", hex::encode(&host.node_key[..4]));
+    assert_eq!(fs::read_to_string(bridge.join("ifalias")).unwrap(), format!("{own}\n"));
+    host.destroy(contract).await;
+    let mark = host.pool.stopped().with_file_name("networks").join(format!("{own}-{contract}"));
+    for (alias, is_marked) in [("", false), ("zos-00c0ffee", false), ("zos-00c0ffee", true)] {
+        let _others = Bridge::new(name, alias);
+        if is_marked {
+            fs::write(&mark, "").unwrap();
+        }
+        let error = host.run(&web, &[]).await.unwrap_err();
+        let is_passing = matches!(error, DriverError::Transient(_));
+        assert!(is_passing && error.to_string().contains("isn't this node's"), "{alias:?}: {error}");
+        host.machines.remove_network(contract).await.unwrap();
+        assert_eq!((bridge.exists(), mark.exists()), (true, false), "{alias:?}");
+    }
+    host.run(&web, &[]).await.unwrap();
+    host.destroy(contract).await;
+    assert!(!bridge.exists());
+}
+
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn a_purge_puts_back_what_the_machine_was_like() {

@@ -264,6 +264,32 @@ async fn an_engine_that_dies_at_any_moment_of_a_start_makes_another() {
 /// It runs alone: nextest's configuration names it.
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_under_a_machine_with_a_volume_lets_it_go() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    let (contract, data) = (web.id.contract, volume(web.id.contract, 16));
+    host.volumes.ensure(&data).await.unwrap();
+    host.run(&web, &[bind(host.volumes.folder(&data.id).await.unwrap())]).await.unwrap();
+    host.kill_engine("dockerd", "dockerd.json");
+    host.restart_keeper();
+    host.make(Step::Stop, &web, &[]).await;
+    host.destroy(contract).await;
+    assert_eq!(host.left(contract).networks, 0);
+    // Docker 20.10 keeps the volume's name so long.
+    host.kill_engine("dockerd", "dockerd.json");
+    host.restart_keeper();
+    host.make(Step::Remove, &web, &[]).await;
+    let begun = Instant::now();
+    while host.left(contract).volumes > 0 {
+        assert!(begun.elapsed() < LIMIT, "the volume's name stays");
+        sleep(LIMIT / 300).await;
+    }
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn an_engine_that_dies_by_a_power_cut_starts_again() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);

@@ -282,6 +282,17 @@ async fn a_full_pool_takes_no_more_volumes() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn an_older_pool_opens_without_room_for_more_folders() {
+    let node = Node::new();
+    let open = async || open_for(DiskKind::Ssd, &node.data, &node.one.device, node.key).await.unwrap();
+    let pool = open().await;
+    fs::write(root(&pool).join("networks"), "in the way").unwrap();
+    unmount(&pool);
+    assert_eq!(root(&open().await), root(&pool));
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_disk_that_fails_degrades_its_pool() {
     let node = Node::new();
     let pool = node.open(&node.one.device).await.unwrap();

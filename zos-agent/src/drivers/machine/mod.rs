@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Machines as containers of a Docker engine, identified by their labels.
 
+mod bridge;
 mod connection;
 pub(crate) mod console;
 mod container;
@@ -26,7 +27,7 @@ use super::{
     io_error, limits,
     pool::{Pool, entries},
     tools::{Tool, run},
-    uplink::{self, IP},
+    uplink,
 };
 use crate::gpus::Gpus;
 use async_trait::async_trait;
@@ -86,19 +87,24 @@ const LAST_LINES: &str = "10";
 const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
-/// Parts of messages about the engine and its host rather than about a machine.
-const ENGINE_TROUBLE: [&str; 9] = [
-    "too many open files",
-    "cannot allocate memory",
-    "resource temporarily unavailable",
-    "connection refused",
+/// Ends of messages about the engine and its host rather than about a machine: what they quote comes before the cause.
+const ENGINE_TROUBLE: [&str; 8] = [
+    ": too many open files",
+    ": cannot allocate memory",
+    ": resource temporarily unavailable",
+    ": connection refused",
     "context canceled",
     "context deadline exceeded",
     // Containerd has ended, or not yet removed what an earlier start has left.
     ": unavailable",
-    "failed to start shim: mkdir",
-    "container with given id already exists",
+    ": container with given id already exists",
 ];
+/// Beginning of a message about what an earlier start has left.
+const LEFT_TASK: &str = "failed to start shim: mkdir ";
+/// What newer engines write before it.
+const NEWER: &str = "failed to create task for container: ";
+/// What containerd adds to a cause that it doesn't know.
+const NO_CLASS: &str = ": unknown";
 
 /// The engine's exit code of a check that didn't end in time.
 const TOOK_TOO_LONG: i64 = -1;
@@ -188,6 +194,11 @@ impl DockerMachines {
         filters.insert("event".into(), ["start", "die", "destroy", "health_status"].map(Into::into).to_vec());
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let docker = self.docker().await?;
+        let mut unused = self.common.names.filter();
+        unused.insert("dangling".into(), vec!["true".into()]);
+        if let Err(error) = self.remove_volume_names(&docker, &unused).await {
+            debug!("names of volumes that no machine has stay: {error:#}");
+        }
         let mut events = Box::pin(docker.events(Some(options)));
         while let Some(event) = events.next().await {
             let event = event.map_err(|error| failure("listen to", &self.choice.socket, error))?;
@@ -301,8 +312,8 @@ impl DockerMachines {
         Ok((observed.machines.len(), observed.networks.len()))
     }
 
-    fn make_failure(&self, action: &str, id: &WorkloadId, error: Error) -> DriverError {
-        make_failure(action, id, error, self.pool.is_full())
+    fn make_failure(&self, action: &str, id: &WorkloadId, error: Error, theirs: &str) -> DriverError {
+        make_failure(action, id, error, theirs, self.pool.is_full())
     }
 
     /// Ends a machine of which the engine doesn't know that it runs, so that it can be started; returns what to tell.
@@ -410,14 +421,28 @@ impl DockerMachines {
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
         let is_there = self.has_network(docker, contract).await?;
-        let mark = self.network_mark(contract);
-        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
-        if is_there {
-            return Ok(());
+        let alias = bridge::alias(contract).await?;
+        if alias.as_ref().is_some_and(|alias| !self.owns_bridge(contract, alias, is_there)) {
+            return Err(bridge::taken(contract));
         }
-        let created =
-            docker.create_network(contract_network(&self.common, contract, uplink::mtu().await?)).await;
-        created.map(drop).map_err(|error| failure("create the network", &names::network(contract), error))
+        if let Err(why) = self.pool.mark_network(&self.common.names.mark(contract)) {
+            warn!(contract, "its bridge stays if the engine forgets it: {why:#}");
+        }
+        if !is_there {
+            let network = contract_network(&self.common, contract, uplink::mtu().await?);
+            let created = docker.create_network(network).await;
+            created.map_err(|error| failure("create the network", &names::network(contract), error))?;
+        }
+        if alias.is_none_or(|alias| alias.is_empty()) {
+            bridge::claim(contract, &self.common.names.alias()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the contract's bridge, which has this alias, is this node's. The engine makes it without one.
+    fn owns_bridge(&self, contract: ContractId, alias: &str, has_network: bool) -> bool {
+        let is_engines = || has_network || self.network_mark(contract).exists();
+        alias == self.common.names.alias() || (alias.is_empty() && is_engines())
     }
 
     /// Whether the engine has the contract's network. One of another node's is an error.
@@ -458,8 +483,9 @@ impl DockerMachines {
         let docker = &connection.docker;
         let reference = self.common.names.image(&spec.id, &spec.hash);
         let image = docker.inspect_image(&reference).await;
-        let image = image.map_err(|error| self.make_failure("create", &spec.id, error))?;
+        let image = image.map_err(|error| self.make_failure("create", &spec.id, error, ""))?;
         let mut config = image.config.unwrap_or_default();
+        let theirs = format!("{:?} {config:?}", spec.container);
         let paths = config.volumes.take().unwrap_or_default();
         let mut mounts = self.image_volumes(connection, spec, paths, binds).await?;
         mounts.extend_from_slice(binds);
@@ -468,20 +494,27 @@ impl DockerMachines {
         let _giving = self.give_gpus(docker, spec, &mut body).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = docker.create_container(Some(options), body).await;
-        created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error))
+        created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error, &theirs))
     }
 
-    /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
-    async fn remove_volume_names(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
-        let labels = self.common.names.contract_labels(contract);
-        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let options =
-            ListVolumesOptionsBuilder::default().filters(&HashMap::from([("label", labels)])).build();
+    /// Removes the engine's names of these volumes. Their content stays in the pool.
+    async fn remove_volume_names(
+        &self,
+        docker: &Docker,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> Result<(), DriverError> {
+        let options = ListVolumesOptionsBuilder::default().filters(filters).build();
         let listed = docker.list_volumes(Some(options)).await;
         let listed = listed.map_err(|error| failure("list the volumes of", &self.choice.socket, error))?;
         for volume in listed.volumes.unwrap_or_default() {
-            let removed = docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
-            existing(removed).map_err(|error| failure("remove the volume", &volume.name, error))?;
+            match existing(docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await) {
+                Err(error) if is_miscounted(&error) => {
+                    info!(volume.name, "the engine keeps this name until it starts again");
+                }
+                removed => {
+                    removed.map_err(|error| failure("remove the volume", &volume.name, error))?;
+                }
+            }
         }
         Ok(())
     }
@@ -571,13 +604,13 @@ impl MachineDriver for DockerMachines {
         let name = self.common.names.container(id);
         let docker = self.docker().await?;
         let started = docker.start_container(&name, None::<StartContainerOptions>).await;
-        if started.as_ref().is_err_and(has_forgotten_task)
-            && let Some(task) = self.inspect(&docker, &name).await?.and_then(|container| container.id)
-        {
-            return Err(self.end_task(id, &task).await);
+        let Err(error) = started else { return remove_mark(&self.mark(id)) };
+        let container = self.inspect(&docker, &name).await?.unwrap_or_default();
+        let theirs = format!("{:?} {:?}", container.config, container.mounts);
+        match container.id {
+            Some(task) if has_forgotten_task(&error) => Err(self.end_task(id, &task).await),
+            _ => Err(self.make_failure("start", id, error, &theirs)),
         }
-        started.map_err(|error| self.make_failure("start", id, error))?;
-        remove_mark(&self.mark(id))
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -611,12 +644,23 @@ impl MachineDriver for DockerMachines {
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
-        self.remove_volume_names(&docker, contract).await?;
-        if self.has_network(&docker, contract).await? {
+        let labels = self.common.names.contract_labels(contract);
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        self.remove_volume_names(&docker, &HashMap::from([("label".into(), labels)])).await?;
+        let is_there = self.has_network(&docker, contract).await?;
+        let alias = bridge::alias(contract).await?;
+        let owns_bridge = alias.map(|alias| self.owns_bridge(contract, &alias, is_there));
+        if is_there {
+            // The engine removes the bridge with it.
+            if owns_bridge == Some(false) {
+                return Err(bridge::taken(contract));
+            }
             existing(docker.remove_network(&name).await)
                 .map_err(|error| failure("remove the network", &name, error))?;
         }
-        remove_bridge(contract).await?;
+        if owns_bridge == Some(true) {
+            bridge::remove(contract).await?;
+        }
         remove_mark(&self.network_mark(contract))?;
         // In the pool its images may be of use to others, as long as there is room.
         if in_pool { Ok(()) } else { self.remove_images(contract).await }
@@ -671,15 +715,6 @@ fn remove_mark(mark: &Path) -> Result<(), DriverError> {
     }
 }
 
-/// Removes the bridge of a removed network. An engine that finds it where another ended takes it for somebody else's.
-async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
-    let bridge = names::bridge(contract);
-    if Path::new("/sys/class/net").join(&bridge).exists() {
-        run(&IP, &["link", "delete", &bridge]).await?;
-    }
-    Ok(())
-}
-
 /// `None` instead of an error if the object doesn't exist or is in the wanted state.
 fn existing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
@@ -698,8 +733,9 @@ fn failure(action: &str, object: &str, error: Error) -> DriverError {
 }
 
 /// A failed creation or start of a machine. The engine answers 400 or 500 to images and deployments that it
-/// can't run, and tells them from troubles of its own in the text alone.
-fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> DriverError {
+/// can't run, and tells them from troubles of its own in the text alone. `theirs` is what it may quote of a deployment
+/// and its image.
+fn make_failure(action: &str, id: &WorkloadId, error: Error, theirs: &str, is_full: bool) -> DriverError {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     };
@@ -707,11 +743,18 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     if let Some(full) = pull::no_room(message, None).filter(|_| is_full && *status_code != 400) {
         return full;
     }
-    let is_trouble = *status_code != 400 && contains_any(message, &ENGINE_TROUBLE);
+    let is_trouble = *status_code != 400 && is_engine_trouble(message, theirs);
     if is_trouble || PASSING.contains(status_code) {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
     DriverError::refused(format!("can't {action}: {message}"))
+}
+
+/// Whether the engine counts mounts of a volume that no machine has. Where it was started while a machine ran, it has
+/// counted none of the machine's, and one less once that stops is more than all. Its next start begins at none again.
+fn is_miscounted(error: &Error) -> bool {
+    let Error::DockerResponseServerError { message, .. } = error else { return false };
+    message.ends_with(": volume has active mounts")
 }
 
 /// Whether containerd has a task of the machine, or takes something for one, though the engine doesn't know it: one of
@@ -721,6 +764,17 @@ fn has_forgotten_task(error: &Error) -> bool {
     let task = message.strip_prefix("task ").and_then(|rest| rest.strip_suffix(": already exists"));
     message == "id already in use"
         || task.is_some_and(|task| !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether the message is about the engine or its host. Where `theirs` has the words by which that is known, they don't
+/// count: some messages end with what they quote.
+fn is_engine_trouble(message: &str, theirs: &str) -> bool {
+    let (message, theirs) = (message.to_ascii_lowercase(), theirs.to_ascii_lowercase());
+    let cause = message.strip_suffix(NO_CLASS).unwrap_or(&message);
+    message.strip_prefix(NEWER).unwrap_or(&message).starts_with(LEFT_TASK)
+        || ENGINE_TROUBLE
+            .iter()
+            .any(|sign| cause.ends_with(*sign) && !theirs.contains(sign.trim_start_matches(": ")))
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -869,7 +923,7 @@ mod tests {
         let id = WorkloadId { contract: 7, name: "web".into() };
         let answer = |status_code, message: &str| {
             let message = message.into();
-            make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, true)
+            make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, "", true)
         };
         let refused = |error| matches!(error, DriverError::Refused { .. });
         assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
@@ -883,7 +937,11 @@ mod tests {
         assert!(passes(answer(500, "transport is closing: unavailable")));
         assert!(passes(answer(500, "failed to start shim: mkdir /run/zos/ab/moby/81: file exists: unknown")));
         assert!(passes(answer(500, "runc create failed: container with given ID already exists: unknown")));
-        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
+        assert!(passes(answer(
+            500,
+            "failed to create task for container: failed to start shim: mkdir /x: file exists"
+        )));
+        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, "", true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
         assert!(matches!(full, DriverError::Invalid { code: FailureCode::NodeFull, .. }));
@@ -892,6 +950,25 @@ mod tests {
         assert!(refused(answer(400, named)));
         let message = named.into();
         let error = Error::DockerResponseServerError { status_code: 500, message };
-        assert!(refused(make_failure("create", &id, error, false)));
+        assert!(refused(make_failure("create", &id, error, "", false)));
+    }
+
+    #[test]
+    fn no_words_of_a_tenants_are_a_trouble_of_the_engine() {
+        let signs = ENGINE_TROUBLE.into_iter().chain([LEFT_TASK]);
+        for sign in signs.map(|sign| sign.trim_start_matches(": ")) {
+            for message in [
+                format!("runc create failed: exec: \"/x: {sign}\": not found: unknown"),
+                format!("unable to find user {sign}: no matching entries in passwd file"),
+                format!("mkdir /root/a: {sign}/b: not a directory"),
+            ] {
+                assert!(!is_engine_trouble(&message, ""), "{message}");
+            }
+            let (path, message) = (format!("/a: {sign}"), format!("file exists /root/a: {sign}"));
+            assert!(!is_engine_trouble(&message, &format!("{:?}", ["/data", path.as_str()])), "{message}");
+            assert!(!is_engine_trouble(&message.to_uppercase(), &path.to_uppercase()), "{message}");
+            assert!(!is_engine_trouble(&format!("bad user: {sign}"), &format!("{sign:?}")), "{sign}");
+        }
+        assert!(is_engine_trouble("open /run/x: Too many open files: unknown", "/data too many"));
     }
 }

@@ -82,6 +82,11 @@ impl Names {
         format!("zos-{}-{name}", self.short())
     }
 
+    /// Alias of bridges on the host.
+    pub fn alias(&self) -> String {
+        format!("zos-{}", self.short())
+    }
+
     /// Name of the mark of a contract's network.
     pub fn mark(&self, contract: ContractId) -> String {
         format!("zos-{}-{contract}", self.short())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fetches images within the size that the contract allows, with time limits.
 
-use super::{ENGINE_TROUBLE, contains_any, failure, names::IMAGES};
+use super::{contains_any, failure, is_engine_trouble, names::IMAGES};
 use crate::drivers::{Credentials, DriverError, ImageRules, MachineSpec, pool::Pool};
 use bollard::{
     Docker,
@@ -267,13 +267,13 @@ fn pull_failure(
         return full;
     }
     let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
-    if status == 429 || contains_any(&message, &BUSY) {
+    if status == 429 || says(&message, &BUSY, &spec.container.image) {
         return DriverError::transient(format!(
             "the registry of {} limits how often it is asked, which passes; credentials may raise the limit: {message}",
             spec.container.image
         ));
     }
-    if contains_any(&message, &CORRUPT) && !contains_any(&message, &ENGINE_TROUBLE) {
+    if contains_any(&message, &CORRUPT) && !is_engine_trouble(&message, "") {
         // The way from the registry may be the cause.
         let message = format!("the registry's content isn't what its digest says, or is no image: {message}");
         return DriverError::Refused { code: FailureCode::ImageNotFound, field: IMAGE_FIELD, message };
@@ -281,13 +281,19 @@ fn pull_failure(
     if contains_any(&message, &OTHER_PLATFORM) {
         return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
     }
-    if matches!(status, 401 | 403) || contains_any(&message, &DENIED) {
+    if matches!(status, 401 | 403) || says(&message, &DENIED, &spec.container.image) {
         return invalid_image(FailureCode::ImageDenied, message);
     }
     if status == 404 || contains_any(&message, &MISSING) || (status == 0 && message.contains("not found")) {
         return invalid_image(FailureCode::ImageNotFound, message);
     }
     later()
+}
+
+/// Whether the message has one of these, in lower case. It repeats the image's name: what that has doesn't count.
+fn says(message: &str, signs: &[&str], image: &str) -> bool {
+    let (message, image) = (message.to_lowercase(), image.to_lowercase());
+    signs.iter().any(|sign| message.contains(sign) && !image.contains(sign))
 }
 
 /// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
@@ -431,12 +437,12 @@ fn check_size(image: &ImageInspect, limit: u64) -> Result<(), DriverError> {
 /// An image that isn't a list of several is fetched whatever it is for.
 fn check_platform(image: &ImageInspect) -> Result<(), DriverError> {
     let has = image.architecture.as_deref().unwrap_or_default();
-    let runs: &[&str] = match ARCH {
-        "x86_64" => &["amd64", "386"],
-        "aarch64" => &["arm64", "arm"],
-        other => &[other],
+    let runs = match ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     };
-    if has.is_empty() || runs.contains(&has) {
+    if has.is_empty() || has == runs {
         return Ok(());
     }
     Err(invalid_image(FailureCode::ImageNotFound, other_platform(&format!("it is for {has}"))))
@@ -608,8 +614,23 @@ mod tests {
         assert!(tried_again("filesystem layer verification failed for digest sha256:aa"));
         assert!(tried_again("failed to register layer: unexpected EOF"));
         assert!(!tried_again("failed to register layer: context canceled"));
+        assert!(tried_again("failed to register layer: open /context canceled: not a directory"));
         assert_eq!(streamed("received unexpected HTTP status: 503 Service Unavailable"), None);
         assert_eq!(code(Error::RequestTimeoutError), None);
+    }
+
+    #[test]
+    fn a_missing_image_is_missing_whatever_its_name() {
+        for name in BUSY.iter().chain(&DENIED).filter(|name| !name.contains(' ')) {
+            let image = format!("localhost/{name}:1");
+            let message = format!("manifest for {image} not found: manifest unknown");
+            let container = ContainerSpec { image, ..Default::default() };
+            let spec = MachineSpec { container, ..spec(None) };
+            let error = Error::DockerResponseServerError { status_code: 404, message };
+            let failed = pull_failure(&spec, error, None, true);
+            let is_missing = matches!(failed, DriverError::Invalid { code: FailureCode::ImageNotFound, .. });
+            assert!(is_missing, "{failed:?}");
+        }
     }
 
     #[test]
