@@ -557,11 +557,13 @@ mod tests {
             architecture: Some(architecture.into()),
             ..Default::default()
         };
-        let error = check_platform(&image("s390x")).unwrap_err().to_string();
-        assert!(
-            error.contains("isn't for the architecture of this node") && error.contains("s390x"),
-            "{error}"
-        );
+        for other in ["s390x", "386"] {
+            let error = check_platform(&image(other)).unwrap_err().to_string();
+            assert!(
+                error.contains("isn't for the architecture of this node") && error.contains(other),
+                "{error}"
+            );
+        }
         assert!(check_platform(&image("")).is_ok());
         assert!(["amd64", "arm64"].iter().any(|one| check_platform(&image(one)).is_ok()));
     }
