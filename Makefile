@@ -55,8 +55,8 @@ build: requirements ## Build all programs: chain, agent, command line, and those
 # `dev` is in the package `tfgrid-dev`.
 .PHONY: release
 release: PROFILE = release
-release: requirements ## Build the programs that are shipped, with link-time optimization
-	$(BUILD_GRID) --bin dev
+release: requirements runtime ## Build the programs that are shipped, with link-time optimization
+	export TFGRID_RUNTIME_WASM="$(abspath $(PACKAGES))/tfgrid_runtime.wasm"; $(BUILD_GRID) --bin dev
 
 .PHONY: packages
 packages: PROFILE = release
