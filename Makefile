@@ -77,6 +77,7 @@ runtime-hash: ## Print the hashes of the runtime in PACKAGES and of the proposal
 
 .PHONY: sbom
 sbom: $(SBOM_LIBRARIES) ## Write what each program is made of, as CycloneDX
+	cp Cargo.lock zos-init/Cargo.lock
 	$(SBOM_LIBRARIES)/bin/python scripts/sbom.py "$(PACKAGES)"
 
 .PHONY: sign
@@ -114,6 +115,8 @@ lint: requirements $(CARGO_DENY) ## Check formatting, lints, licences and source
 	$(CARGO_DENY)/bin/cargo-deny --offline --locked --log-level error check licenses bans sources
 	SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
 	cp Cargo.lock zos-init/Cargo.lock
+	$(CARGO_DENY)/bin/cargo-deny --offline --log-level error --manifest-path zos-init/Cargo.toml --config deny.toml \
+		check licenses bans sources
 	cargo fmt --all --check --manifest-path zos-init/Cargo.toml
 	cargo clippy --manifest-path zos-init/Cargo.toml --all-targets -- -D warnings
 

@@ -3,9 +3,11 @@
 
 Usage: sbom.py OUTPUT
 
-All crates that a program is built from, with the features that `make release` builds it with. Needs sbom.txt's packages.
+All crates that a program is built from, with the features that `make release` builds it with; of the explorer, all
+packages of npm that its pages are built from. Needs sbom.txt's packages, and npm 10.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -22,20 +24,30 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-PROGRAMS = ["tfgrid-node", "zos-agent", "threebot"]
+# The crate of each, and the workspace that it is of.
+PROGRAMS = {
+    "tfgrid-node": ("tfgrid-node", "Cargo.toml"),
+    "zos-agent": ("zos-agent", "Cargo.toml"),
+    "threebot": ("threebot", "Cargo.toml"),
+    "tfgrid-dev": ("tfgrid-tests", "Cargo.toml"),
+    "zos-init": ("zos-init", "zos-init/Cargo.toml"),
+}
+APPLICATIONS = {crate for crate, _ in PROGRAMS.values()}
 # Depth, name, version, licence and repository. After the version comes a folder or a kind, at the end a mark.
 LINE = re.compile(r"(\d+) (\S+) v([^\s|]+)[^|]*\|([^|]*)\|(\S*)")
 ROOT = Path(__file__).parent.parent
 
 
-def said(*command):
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+def said(*command, folder=ROOT):
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def crates():
+def crates(manifest):
     """Lines of all crates by names and versions, and the crates that each is built from."""
-    command = ["cargo", "tree", "--locked", "--workspace", "--edges", "normal,build", "--prefix", "depth"]
-    tree = said(*command, "--target", "x86_64-unknown-linux-gnu", "--format", " {p}|{l}|{r}")
+    command = ["cargo", "tree", "--manifest-path", manifest, "--workspace", "--edges", "normal,build"]
+    # Other workspaces have a copy of the lock file, with more than they need.
+    command += ["--locked"] if manifest == "Cargo.toml" else []
+    tree = said(*command, "--prefix", "depth", "--target", "x86_64-unknown-linux-gnu", "--format", " {p}|{l}|{r}")
     lines, needs, above = {}, {}, []
     for line in filter(None, tree.splitlines()):
         if not (found := LINE.match(line)):
@@ -57,7 +69,7 @@ def component(crate, licence, repository, checksum):
     licence = re.sub(r"\s*/\s*", " OR ", licence)
     reference = ExternalReference(type=ExternalReferenceType.VCS, url=XsUri(repository))
     return Component(
-        type=ComponentType.APPLICATION if name in PROGRAMS else ComponentType.LIBRARY,
+        type=ComponentType.APPLICATION if name in APPLICATIONS else ComponentType.LIBRARY,
         name=name,
         version=version,
         bom_ref=f"{name}@{version}",
@@ -74,13 +86,15 @@ def main():
         sys.exit("usage: sbom.py OUTPUT")
     output = Path(sys.argv[1])
     output.mkdir(parents=True, exist_ok=True)
-    lines, needs = crates()
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(crate["name"], crate["version"]): crate.get("checksum") for crate in locked}
-    components = {crate: component(crate, *rest, checksums[crate]) for crate, rest in lines.items()}
     commit, seconds = said("git", "log", "-1", "--format=%H %ct").split()
-    for program in PROGRAMS:
-        root = next(crate for crate in components if crate[0] == program)
+    time = datetime.fromtimestamp(int(seconds), UTC)
+    trees = {manifest: crates(manifest) for _, manifest in PROGRAMS.values()}
+    for program, (name, manifest) in PROGRAMS.items():
+        lines, needs = trees[manifest]
+        components = {crate: component(crate, *rest, checksums.get(crate)) for crate, rest in lines.items()}
+        root = next(crate for crate in components if crate[0] == name)
         found, new = set(), {root}
         while new:
             found |= new
@@ -89,13 +103,21 @@ def main():
             serial_number=uuid5(NAMESPACE_URL, f"{commit}/{program}"),
             components=[components[crate] for crate in found - {root}],
         )
-        bom.metadata.timestamp = datetime.fromtimestamp(int(seconds), UTC)
+        bom.metadata.timestamp = time
         bom.metadata.component = components[root]
         for crate in found:
             bom.register_dependency(components[crate], [components[need] for need in needs[crate]])
         text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
         (output / f"{program}.cdx.json").write_text(text + "\n")
         print(f"{program}: {len(found) - 1} crates")
+
+    command = ["npm", "sbom", "--sbom-format", "cyclonedx", "--package-lock-only", "--omit", "dev"]
+    bom = json.loads(said(*command, folder=ROOT / "explorer"))
+    # npm's are those of this moment.
+    bom["serialNumber"] = uuid5(NAMESPACE_URL, f"{commit}/tfgrid-explorer").urn
+    bom["metadata"]["timestamp"] = time.isoformat()
+    (output / "tfgrid-explorer.cdx.json").write_text(json.dumps(bom, indent=2) + "\n")
+    print(f"tfgrid-explorer: {len(bom['components'])} packages")
 
 
 main()
