@@ -47,6 +47,12 @@ man_page() {
     put 644 "$work/$program.1" "usr/share/man/man1/$program.1"
 }
 
+# A guide, in which links lead to the other guides of the package alone.
+guide() {
+    sed --null-data --regexp-extended 's,\[([^]]*)\]\(\.\./[^)]*\),\1,g' "docs/$1.md" >"$work/$1.md"
+    put 644 "$work/$1.md" "usr/share/doc/tfgrid-node/$1.md"
+}
+
 # Libraries whose packages the programs of the package need.
 libraries() {
     mkdir -p "$work/debian"
@@ -107,6 +113,10 @@ node() {
     put 644 packaging/prometheus/alerts.yml usr/share/tfgrid-node/alerts.yml
     put 644 packaging/grafana/tfgrid.json usr/share/tfgrid-node/grafana.json
     install -d "$root/etc/tfgrid-node"
+    local name
+    for name in OPERATORS VALIDATORS IMAGE; do
+        guide "$name"
+    done
     scripts tfgrid-node
     pack tfgrid-node "$(libraries tfgrid-node "$root/usr/bin/tfgrid-node")"
 }

@@ -130,6 +130,10 @@ says 'Starts a grid' tfgrid-dev --help
 says 'TF Grid Explorer' cat /usr/share/tfgrid-explorer/index.html
 says 'ws' cat /usr/share/tfgrid-explorer/endpoints.json
 says 'tfgrid-node' getent passwd tfgrid-node
+guides=$root/usr/share/doc/tfgrid-node
+while read -r page; do
+    [[ -f $guides/$page ]] || die "a guide in tfgrid-node links to $page, which isn't there"
+done < <(grep -ohE '\]\([^)#]+' "$guides"/*.md | sed 's/^](//' | sort -u)
 
 for unit in tfgrid-node zos-agent; do
     faults=$(inside systemd-analyze verify "/usr/lib/systemd/system/$unit.service" 2>&1) ||
