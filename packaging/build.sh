@@ -41,9 +41,9 @@ program() {
     strip "$root/$2"
 }
 
-man_page() {
+man_page() { # NAME WHAT [FOLDER]
     local program=$1 what=$2
-    help2man --no-info --name "$what" "$programs/$program" >"$work/$program.1" || die "$program has no help"
+    help2man --no-info --name "$what" "${3:-$programs}/$program" >"$work/$program.1" || die "$program has no help"
     put 644 "$work/$program.1" "usr/share/man/man1/$program.1"
 }
 
@@ -171,6 +171,17 @@ development() {
     mkdir -p "$root/usr/share/tfgrid-dev/explorer"
     ln -s /usr/share/tfgrid-explorer "$root/usr/share/tfgrid-dev/explorer/dist"
     put 755 packaging/tfgrid-dev/tfgrid-dev usr/bin/tfgrid-dev
+    # Its help is that of the repository's `make dev`.
+    mkdir "$work/help"
+    cat >"$work/help/tfgrid-dev" <<END
+#!/bin/sh
+case \$1 in
+--version) echo "tfgrid-dev $version" ;;
+*) "$programs/dev" --help | sed 's/^Usage: dev$/Usage: tfgrid-dev/; s/\`make explorer\` has built it/it is installed/' ;;
+esac
+END
+    chmod +x "$work/help/tfgrid-dev"
+    man_page tfgrid-dev 'development grid of the ThreeFold Grid on one machine' "$work/help"
     pack tfgrid-dev "$(libraries tfgrid-dev "$root/usr/lib/tfgrid-dev/dev")"
 }
 

@@ -121,8 +121,8 @@ inside findmnt --types cgroup --noheadings --output TARGET | while read -r group
 done
 
 version=$(dpkg-deb --field "$packages"/threebot_*.deb Version)
-for program in threebot zos-agent tfgrid-node; do
-    says "$version" "$program" --version
+for program in threebot zos-agent tfgrid-node tfgrid-dev; do
+    [[ $program == tfgrid-dev ]] || says "$version" "$program" --version
     inside man --where "$program" >/dev/null || die "there is no man page of $program"
 done
 says 'threebot' bash -c '. /usr/share/bash-completion/completions/threebot && complete -p threebot'
