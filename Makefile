@@ -236,13 +236,13 @@ image: requirements ## Make the boot image of nodes: target/image; KEY= and CERT
 	$(CARGO) build --locked --workspace --bin zos-agent --profile $(PROFILE)
 	cp Cargo.lock zos-init/Cargo.lock
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --manifest-path zos-init/Cargo.toml --target $(STATIC_TARGET)
-	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" NUMBER="$(NUMBER)" \
-		scripts/image/build.sh $(PROGRAMS)/zos-agent $(ZOS_INIT) "$(CACHE)/image" target/image
+	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" DAYS="$(DAYS)" \
+		NUMBER="$(NUMBER)" scripts/image/build.sh $(PROGRAMS)/zos-agent $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: test-image
 test-image: image ## Boot the image under emulation: join, deploy, restart, update, roll back
 	$(BUILD_GRID)
-	@$(AS_ROOT) env MIRROR="$(MIRROR)" ACCEL="$(ACCEL)" SECURE_BOOT="$(SECURE_BOOT)" \
+	@$(AS_ROOT) env MIRROR="$(MIRROR)" DAYS="$(DAYS)" ACCEL="$(ACCEL)" SECURE_BOOT="$(SECURE_BOOT)" \
 		scripts/image/test.sh $(PROGRAMS) $(ZOS_INIT) "$(CACHE)/image" target/image
 
 .PHONY: seeds
