@@ -15,6 +15,7 @@ readonly needs=(
     mksquashfs:squashfs-tools
     mmdebstrap:mmdebstrap
     objcopy:binutils
+    nmap:nmap
     openssl:openssl
     qemu-system-x86_64:qemu-system-x86
     sbsign:sbsigntool

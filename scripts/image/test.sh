@@ -4,11 +4,13 @@
 # Usage: test.sh PROGRAMS INIT CACHE IMAGE
 #
 # Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a
-# registry of this machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment
-# that is opened over the peer endpoint and one in a private network, which this machine joins by WireGuard, and has both
-# again after the power button and a start without a ticket; its console takes no input, nothing else answers, and the
-# other disk is as it was. Then the node updates itself to a newer image, and rolls back an image that doesn't work. The
-# image of the folder IMAGE, which another key has signed, doesn't start. Leaves nothing.
+# registry of this machine, with two disks that hold somebody's data: the node says so on its console, and waits until
+# one of them is blanked. Then it joins, runs a deployment that is opened over the peer endpoint and one in a private
+# network, which this machine joins by WireGuard, and has both again after the power button and a start without a
+# ticket, and the former after a power cut and a start over the network; its farmer sees its state and its log; its
+# console takes no input, no other port answers, and the other disk is as it was. Then the node updates itself to a
+# newer image, and rolls back an image that doesn't work. The image of the folder IMAGE, which another key has signed,
+# doesn't start. Leaves nothing.
 #
 # ACCEL=kvm makes it quicker, where KVM has the System Management Mode that Secure Boot needs. Elsewhere, SECURE_BOOT=no
 # with it leaves Secure Boot out: that the image of another key doesn't start, and that the node reports Secure Boot.
@@ -17,6 +19,10 @@
 
 set -euo pipefail
 
+if (($# != 4)); then
+    echo "usage: test.sh PROGRAMS INIT CACHE IMAGE, as make test-image calls it" >&2
+    exit 2
+fi
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 readonly ovmf=/usr/share/OVMF
 case ${SECURE_BOOT:-yes} in
@@ -38,6 +44,8 @@ readonly here programs init cache image work
 readonly chain=19944 registry=15000 peer=19617 metrics=19616 channel=15001
 # Nodes don't name loopback addresses to anybody: this one of the host is where the emulated machine is reached.
 readonly router=10.98.76.54
+# Another machine on the wire of the emulated one reaches all of its ports; QEMU alone passes on some.
+readonly neighbour=zos-image-$$ wire=zos-$$
 # A machine in a private network.
 readonly subnet=10.98.77.0/24 address=10.98.77.5
 export TFGRID_CHAIN=ws://127.0.0.1:$chain TFGRID_KEY=//Bob TFGRID_DEVICE=$work/device.key HOME=$work
@@ -56,11 +64,13 @@ end() {
         kill -9 "$pid" 2>/dev/null || continue
         wait "$pid" 2>/dev/null || true
     done
+    ip netns delete "$neighbour" 2>/dev/null || true
     ip address del "$router/32" dev lo 2>/dev/null || true
     rm -rf "$work"
 }
 trap end EXIT
 ip address add "$router/32" dev lo
+ip netns add "$neighbour"
 
 begun=$SECONDS
 say() { printf 'image: %4d s  %s\n' $((SECONDS - begun)) "$*" >&2; }
@@ -106,24 +116,52 @@ make_image() { # NUMBER AGENT
         die "no image: $(cat "$work/build.log")"
 }
 
-# The machine, until it switches itself off. Its stick can be read alone, unless the machine may update itself.
-boot() { # STICK [updates]
+# The machine, until it switches itself off. Its stick can be read alone, unless the machine may update itself; over the
+# network it has none, and no firmware that checks signatures.
+boot() { # STICK [updates|neighbour], or IMAGE network
     local medium=(-no-reboot -drive "file=$1,format=raw,if=virtio,readonly=on")
-    [[ ${2:-} != updates ]] || medium=(-drive "file=$1,format=raw,if=virtio")
+    local firmware=(-global "driver=cfi.pflash01,property=secure,value=$with_smm"
+        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$code"
+        -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd")
+    local user="user,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
+    local wires=(-nic "$user,model=virtio-net-pci")
+    case ${2:-} in
+    updates)
+        medium=(-drive "file=$1,format=raw,if=virtio")
+        ;;
+    neighbour)
+        wires=(-netdev "$user,id=user" -netdev "hubport,hubid=0,id=user-port,netdev=user"
+            -netdev "tap,id=neighbour,ifname=$wire,script=no,downscript=no"
+            -netdev "hubport,hubid=0,id=neighbour-port,netdev=neighbour"
+            -netdev "hubport,hubid=0,id=machine-port" -device "virtio-net-pci,netdev=machine-port")
+        ;;
+    network)
+        medium=(-no-reboot -kernel "$1/vmlinuz" -initrd "$work/initrd" -append "$(<"$1/cmdline")")
+        firmware=()
+        ;;
+    esac
     cp "$variables" "$work/vars.fd"
     rm -f "$work/serial" "$work/monitor"
     start "machine-$SECONDS" qemu-system-x86_64 -machine q35,smm=$with_smm -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
-        -display none -global driver=cfi.pflash01,property=secure,value=$with_smm \
-        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$code" \
-        -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd" \
+        -display none "${firmware[@]}" \
         -chardev "socket,id=serial,path=$work/serial,server=on,wait=off,logfile=$work/serial.log,logappend=on" \
         -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" "${medium[@]}" \
-        -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" \
-        -nic "user,model=virtio-net-pci,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
+        -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" "${wires[@]}"
     machine=${pids[-1]}
     sleep 1
     ! has_ended && ! grep -q "KVM internal error" "$work"/machine-*.log ||
         die "it can't be emulated: $(cat "$work"/machine-*.log)"
+    [[ ${2:-} != neighbour ]] || connect_neighbour
+}
+connect_neighbour() {
+    wait_for 30 "a neighbour of the machine" test -e "/sys/class/net/$wire"
+    ip link set "$wire" netns "$neighbour"
+    ip -n "$neighbour" address add 10.0.2.77/24 dev "$wire"
+    ip -n "$neighbour" link set lo up
+    ip -n "$neighbour" link set "$wire" up
+}
+scan() { # OPTIONS…: the machine's ports, as its neighbour finds them
+    ip netns exec "$neighbour" timeout 600 nmap -n -Pn --max-retries 1 -oG - "$@" 10.0.2.15
 }
 
 cut_power() { { kill -9 "$machine" && wait "$machine"; } 2>/dev/null || true; }
@@ -138,6 +176,7 @@ serves_page() { # a page that is opened over the peer endpoint
     wait "$forward" 2>/dev/null || true
     [[ $page == "hello from an image" ]]
 }
+in_machine() { timeout 60 "$programs/threebot" exec "$contract" web -- /bin/busybox "$@" </dev/null; }
 finds_itself() { # from inside, by the name server of the network
     [[ $(timeout 60 "$programs/threebot" exec "$inner" inner -- \
         /bin/busybox nslookup -type=a inner.backend.internal </dev/null) == *"Address: $address"* ]]
@@ -194,6 +233,9 @@ threebot farm image --yes --farm 1 --image "$work/image-1/zos.img" --out "$work/
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
 truncate -s 12G "$work/blank"
+# Not blank yet: it holds a byte.
+write_byte() { dd if="$1" of="$work/blank" bs=1 seek=700000 count=1 conv=notrunc status=none; }
+write_byte <(printf x)
 truncate -s 9G "$work/taken"
 mkfs.ext4 -q "$work/taken"
 held=$(sha256sum <"$work/taken")
@@ -204,8 +246,12 @@ if [[ $with_smm == on ]]; then
     cut_power
 fi
 
-boot "$work/stick.img"
+boot "$work/stick.img" neighbour
+wait_for 900 "it leaves disks alone that hold data" said "none is blank, and none is touched: "
+said "holds data without a known format" && said "holds ext4" || die "its console doesn't say what the disks hold"
+write_byte /dev/zero
 wait_for 900 "the node is online" is_online
+said "disk      /dev/vd[a-z], 12 GiB" || die "its console doesn't say which disk it has taken"
 ! said "/dev/vd[a-z], 9 GiB" || die "it has taken the smaller disk"
 [[ $with_smm == off ]] || wait_for 300 "it reports Secure Boot" has_secure_boot
 curl -s --max-time 5 "http://127.0.0.1:$metrics/metrics" | grep -q . && die "the node's metrics answer from outside"
@@ -215,6 +261,12 @@ jq -n --arg image "$page" '{ version: 1, workloads: [{ name: "web", type: "zmach
 contract=$(threebot --json deploy -f "$work/page.json" --node 1 --yes --no-pin --timeout 15m | jq -r .contract)
 say "contract $contract is deployed"
 wait_for 300 "its page, over the peer endpoint" serves_page
+[[ $(in_machine cat /proc/sys/kernel/modules_disabled) == 1 ]] || die "its kernel takes more drivers"
+skew=$(($(in_machine date +%s) - $(date +%s)))
+((${skew#-} <= 30)) || die "its clock is $skew s off"
+threebot --json node status 1 | jq -e '.findings | length > 0' >/dev/null || die "its farmer doesn't see its state"
+[[ -n $(threebot node logs 1 --tail 5) ]] || die "its farmer doesn't see its log"
+say "its farmer sees its state and its log"
 
 (umask 077 && wg genkey >"$work/wireguard.key")
 jq -n --arg image "$page" --arg subnet "$subnet" --arg ip "$address" --arg key "$(wg pubkey <"$work/wireguard.key")" '
@@ -227,6 +279,11 @@ wait_for 120 "a machine in a private network finds itself by its name" finds_its
 join_network
 wait_for 120 "its page, over WireGuard" serves_network
 leave_network
+ports=$(scan -sS -p- --min-rate 2000)
+[[ $ports == *"Ignored State: filtered (65535)"* ]] || die "TCP ports answer: $ports"
+ports=$(scan -sU -p 53,67,68,69,111,123,161,323,514,546,547,1900,5353,9616)
+[[ $ports == *"Status: Up"* && ! $ports =~ /(open|closed)/udp ]] || die "UDP ports answer: $ports"
+say "no other port answers"
 
 before=$(stat -c %s "$work/serial.log")
 printf '\r\nroot\r\nid; echo mark-$((6*7))\r\n\003\004\032\034' | socat -u - "UNIX-CONNECT:$work/serial"
@@ -256,10 +313,12 @@ wait_for 300 "it is online" is_online
 wait_for 300 "its private network is back" finds_itself
 threebot cancel "$inner" --yes >/dev/null
 
-# A crash is a power cut.
+# A crash is a power cut. Over the network, the settings are a second archive.
 cut_power
-boot "$work/again.img"
-wait_for 900 "after a power cut, its page is back" serves_page
+printf '%s\n' "ZOS_CHAIN=ws://10.0.2.2:$chain" "${settings[@]}" >"$work/zos.cred"
+(cd "$work" && echo zos.cred | cpio --quiet -o -H newc | cat image-1/initrd - >initrd)
+boot "$work/image-1" network
+wait_for 900 "after a power cut, started over the network, its page is back" serves_page
 wait_for 300 "it tells its version" runs_image 1
 
 cut_power
