@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs the packages in a Debian of their own, boots it in a container with a network of its own, and does there what
-# docs/OPERATORS.md tells: a development grid, a chain, and a farmer's node on a blank disk, on which a user deploys the
-# example of a web gateway, with a computer that joins its network. Needs root, and a mirror of Debian that apt-get
-# reaches.
+# docs/OPERATORS.md tells: a development grid, a validator, a chain, and a farmer's node on a blank disk, on which a
+# user deploys the example of a web gateway, with a computer that joins its network. Needs root, and a mirror of Debian
+# that apt-get reaches.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -164,6 +164,42 @@ wait_for "Ctrl-C has ended it" has_no_grid
 inside systemctl start tfgrid-node 2>/dev/null || true
 ! inside systemctl is-active --quiet tfgrid-node || die "tfgrid-node.service starts without options"
 says 'set OPTIONS' journalctl --boot --no-pager --unit=tfgrid-node
+
+# A network of one validator, by the steps for three.
+inside bash -euo pipefail -s <<'END' >"$work/keys" 2>&1 || die "no keys of a validator: $(<"$work/keys")"
+install -m 644 /usr/share/tfgrid-node/validator-sysctl.conf /etc/sysctl.d/60-tfgrid-node.conf
+sysctl -q -p /etc/sysctl.d/60-tfgrid-node.conf
+(umask 077; tfgrid-node key generate | sed -n 's/^Secret phrase: *//p' >/root/SEED)
+tfgrid-node key generate-node-key --file /etc/tfgrid-node/node.key
+chown tfgrid-node: /etc/tfgrid-node/node.key && chmod 600 /etc/tfgrid-node/node.key
+END
+address_of() { inside tfgrid-node key inspect --scheme "$1" /root/SEED | sed -n 's/^ *SS58 Address: *//p'; }
+peer=$(inside tfgrid-node key inspect-node-key --file /etc/tfgrid-node/node.key)
+jq --arg account "$(address_of sr25519)" --arg grandpa "$(address_of ed25519)" --arg peer "$peer" '
+    .name = "Packaged" | .id = "packaged" | .bootNodes = ["/ip4/127.0.0.1/tcp/30333/p2p/" + $peer] |
+    .genesis.runtimeGenesis.patch |= (
+        .balances.balances = [[$account, 10000000000]] | .councilMembership.members = [$account] |
+        .billing.policy.foundation = $account | .billing.policy.staking = $account | .clock.price = 500000 |
+        .session.keys = [[$account, $account, { aura: $account, grandpa: $grandpa }]])' \
+    "$root/usr/share/tfgrid-node/chain-spec.json" >"$root/root/my-network.json"
+inside bash -euo pipefail -s <<'END' >"$work/validator" 2>&1 || die "no validator: $(<"$work/validator")"
+tfgrid-node export-chain-spec --chain /root/my-network.json --raw --output /etc/tfgrid-node/spec.json
+for key in "aura sr25519" "gran ed25519"; do
+    read -r type scheme <<< "$key"
+    tfgrid-node key insert --chain /etc/tfgrid-node/spec.json --base-path /var/lib/tfgrid-node \
+        --key-type "$type" --scheme "$scheme" --suri /root/SEED
+done
+chown -R tfgrid-node: /var/lib/tfgrid-node
+echo 'OPTIONS="--chain /etc/tfgrid-node/spec.json --validator --name one --node-key-file /etc/tfgrid-node/node.key"' \
+    > /etc/default/tfgrid-node
+systemctl enable --quiet --now tfgrid-node
+END
+has_final_block() {
+    inside curl -sS -m 5 http://127.0.0.1:9615/metrics | grep -E '^substrate_block_height.*status="finalized".* [1-9]'
+}
+wait_for "a validator's blocks are final" has_final_block
+inside systemctl disable --quiet --now tfgrid-node
+
 echo 'OPTIONS="--dev"' >"$root/etc/default/tfgrid-node"
 inside systemctl enable --quiet --now tfgrid-node
 wait_for "the chain answers" farmer twin create --yes
