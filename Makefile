@@ -76,7 +76,7 @@ runtime-hash: ## Print the hashes of the runtime in PACKAGES and of the proposal
 	@scripts/runtime.sh --hash "$(PACKAGES)/tfgrid_runtime.wasm"
 
 .PHONY: sbom
-sbom: $(SBOM_LIBRARIES) ## Write what each program is made of, as CycloneDX
+sbom: $(SBOM_LIBRARIES) ## Write what each program and the explorer are made of, as CycloneDX
 	cp Cargo.lock zos-init/Cargo.lock
 	$(SBOM_LIBRARIES)/bin/python scripts/sbom.py "$(PACKAGES)"
 

@@ -177,7 +177,8 @@ development() {
 #!/bin/sh
 case \$1 in
 --version) echo "tfgrid-dev $version" ;;
-*) "$programs/dev" --help | sed 's/^Usage: dev$/Usage: tfgrid-dev/; s/\`make explorer\` has built it/it is installed/' ;;
+*) "$programs/dev" --help |
+    sed 's/^Usage: dev$/Usage: tfgrid-dev/; s/\`make explorer\` has built it/it is installed/' ;;
 esac
 END
     chmod +x "$work/help/tfgrid-dev"

@@ -14,8 +14,8 @@
 #
 # KEY and CERTIFICATE name the PEM files that sign it; without them, a key of this machine's own is made in CACHE.
 # NUMBER orders images: a node takes none with a lower one. Without it, it is the time of the last commit.
-# Debian's packages are unpacked in CACHE and used again, for a day or DAYS. Needs root: it runs Debian's programs in the
-# unpacked tree.
+# Debian's packages are unpacked in CACHE and used again, for a day or DAYS. Needs root: it runs Debian's programs in
+# the unpacked tree.
 
 set -euo pipefail
 
