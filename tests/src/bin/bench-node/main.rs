@@ -51,12 +51,14 @@ const HELP: &str = "\
 Measures how much a validator and a follower take in, on a development chain of
 their own with slots of 3 s: registrations and heartbeats of nodes, contracts
 with a body of 1 KiB, their cancellations, and transfers, each to an account
-that is new.
+that is new. Of each kind, the first and the last block don't count: they have
+less than there was room for. A rate needs enough for three more.
 
-Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS]]
+Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS [NODES]]]
 
-  TRANSFERS      12000 if it isn't given
+  TRANSFERS      16000 if it isn't given
   CONTRACTS      9000 if it isn't given
+  NODES          4096 if it isn't given; each registers and is heard once
   --beside PATH  the same transfers on the development chain of another node
                  afterwards: the SDK's stock template, which has the same
                  options, RPC and metrics";
@@ -65,10 +67,13 @@ const AIMS: &str = "\
 aims: 1,000 transfers and 300 contracts per second, full blocks imported in
 1,000 ms, 110 MiB at rest";
 
+/// Transfers, contracts and nodes if the command line doesn't say: more than fill four blocks. Of registrations and
+/// heartbeats, one holds 60 %, which is some 290 and 770.
+const COUNTS: [usize; 3] = [16_000, 9_000, 4_096];
 /// Each sends its share.
 const ACCOUNTS: usize = 50;
-/// Each with a ticket of its own: the pool holds few registrations of one.
-const NODES: usize = 512;
+/// The nodes that have contracts, if there are so many.
+const HOSTS: usize = 512;
 const BODY_BYTES: usize = 1024;
 /// Requests at a time.
 const SENDERS: usize = 16;
@@ -101,7 +106,7 @@ fn main() -> Result<()> {
     if asks_for_help(HELP) {
         return Ok(());
     }
-    let Asked { beside, transfers, contracts } = Asked::read(std::env::args().skip(1))?;
+    let Asked { beside, transfers, contracts, nodes } = Asked::read(std::env::args().skip(1))?;
     println!("{AIMS}");
     on_a_run_beside_others("bench-node", |run| {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -111,11 +116,11 @@ fn main() -> Result<()> {
         let chain = runtime.block_on(async {
             let bench = Bench::new(Chain::start(&run, "", &program, &spec).await?).await?;
             bench.chain.at_rest().await?;
-            let nodes = bench.register().await?;
+            let nodes = bench.register(nodes).await?;
             bench.heartbeats(&nodes).await?;
-            let ids: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).collect();
+            let hosts: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).take(HOSTS).collect();
             let people = bench.people().await?;
-            bench.contracts(&people, &ids, contracts / ACCOUNTS).await?;
+            bench.contracts(&people, &hosts, contracts / ACCOUNTS).await?;
             bench.chain.transfers(&people, transfers / ACCOUNTS).await?;
             anyhow::Ok(bench.chain)
         })?;
@@ -138,6 +143,7 @@ struct Asked {
     beside: Option<PathBuf>,
     transfers: usize,
     contracts: usize,
+    nodes: usize,
 }
 
 impl Asked {
@@ -150,17 +156,14 @@ impl Asked {
                 counts.push(word.parse().with_context(|| format!("{word:?} is no number\n\n{HELP}"))?);
             }
         }
-        let (transfers, contracts) = match counts[..] {
-            [] => (12_000, 9_000),
-            [transfers] => (transfers, 9_000),
-            [transfers, contracts] => (transfers, contracts),
-            _ => bail!(HELP),
-        };
+        counts.extend(COUNTS.into_iter().skip(counts.len()));
+        let [transfers, contracts, nodes] = counts[..] else { bail!(HELP) };
         ensure!(
             transfers.min(contracts) >= ACCOUNTS,
             "each of {ACCOUNTS} accounts needs one of both at least"
         );
-        Ok(Self { beside, transfers, contracts })
+        ensure!(nodes > 0, "contracts need a node");
+        Ok(Self { beside, transfers, contracts, nodes })
     }
 }
 
@@ -248,8 +251,8 @@ impl Bench {
         Ok(Self { grid, chain })
     }
 
-    /// Nodes that join with tickets of one farm.
-    async fn register(&self) -> Result<Vec<(NodeId, MachineKey)>> {
+    /// Nodes that join with tickets of one farm, one each: the pool holds few registrations of a ticket.
+    async fn register(&self, count: usize) -> Result<Vec<(NodeId, MachineKey)>> {
         let alice = parse_suri("//Alice")?;
         self.grid
             .submit("twin", &api::transactions().twins().create(BoundedVec(vec![]), None), &alice)
@@ -259,7 +262,7 @@ impl Bench {
         let created = created.events.find_first::<api::farms::events::FarmCreated>();
         let farm = created.context("the call left no event")??.farm;
 
-        let keys: Vec<_> = (0..NODES).map(|n| (machine_key(1, n), machine_key(2, n))).collect();
+        let keys: Vec<_> = (0..count).map(|n| (machine_key(1, n), machine_key(2, n))).collect();
         let (at, genesis) = (self.grid.finalized().await?, self.grid.genesis());
         let expires = unix_seconds()? + TICKET_SECONDS;
         let mut nonce = self.chain.next_nonce(&alice).await?;
@@ -639,4 +642,31 @@ fn numbered(kind: u8, n: usize) -> [u8; 32] {
 
 fn unix_seconds() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Asked> {
+        Asked::read(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn counts_have_defaults() {
+        let Asked { beside, transfers, contracts, nodes } = asked("").unwrap();
+        assert_eq!((beside, transfers, contracts, nodes), (None, 16_000, 9_000, 4_096));
+        let Asked { beside, transfers, contracts, nodes } = asked("100 --beside other 200 3").unwrap();
+        assert_eq!((beside, transfers, contracts, nodes), (Some("other".into()), 100, 200, 3));
+    }
+
+    #[test]
+    fn words_that_say_no_counts_are_refused() {
+        let error = |line| asked(line).err().unwrap().to_string();
+        assert!(error("many").starts_with("\"many\" is no number"));
+        assert!(error("100 100 1 1").contains("Usage: bench-node"));
+        assert_eq!(error("100 49"), "each of 50 accounts needs one of both at least");
+        assert_eq!(error("100 100 0"), "contracts need a node");
+        assert_eq!(error("100 --beside"), "--beside names no program");
+    }
 }
