@@ -52,7 +52,7 @@ Measures how much a validator and a follower take in, on a development chain of
 their own with slots of 3 s: registrations and heartbeats of nodes, contracts
 with a body of 1 KiB, their cancellations, and transfers, each to an account
 that is new. Of each kind, the first and the last block don't count: they have
-less than there was room for. A rate needs enough for three more.
+less than there was room for.
 
 Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS [NODES]]]
 
