@@ -16,6 +16,7 @@ LIBRARIES = $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) examples/js/node
 EXPLORER_LIBRARIES = explorer/node_modules/.package-lock.json
 # `make demo PROFILE=release` and benches use what is shipped; `dev` builds in minutes after a change.
 PROFILE = dev
+bench bench-%: PROFILE = release
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
 
@@ -185,7 +186,6 @@ bench: requirements ## Measure calls and blocks with up to a million contracts: 
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
 .PHONY: bench-node
-bench-node: PROFILE = release
 bench-node: requirements ## Measure what validator and follower take a second; COUNTS="--beside NODE"
 	@$(CARGO) build --locked --workspace --profile $(PROFILE) --bin tfgrid-node --bin bench-node
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)

@@ -2,6 +2,13 @@
 
 //! Measures how much a validator and a follower take in, on a development chain of their own.
 
+mod blocks;
+mod times;
+
+use crate::{
+    blocks::{Block, summary},
+    times::{Imports, METRICS, authored, metric},
+};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use std::{
@@ -44,12 +51,14 @@ const HELP: &str = "\
 Measures how much a validator and a follower take in, on a development chain of
 their own with slots of 3 s: registrations and heartbeats of nodes, contracts
 with a body of 1 KiB, their cancellations, and transfers, each to an account
-that is new.
+that is new. Of each kind, the first and the last block don't count: they have
+less than there was room for.
 
-Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS]]
+Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS [NODES]]]
 
-  TRANSFERS      12000 if it isn't given
+  TRANSFERS      16000 if it isn't given
   CONTRACTS      9000 if it isn't given
+  NODES          4096 if it isn't given; each registers and is heard once
   --beside PATH  the same transfers on the development chain of another node
                  afterwards: the SDK's stock template, which has the same
                  options, RPC and metrics";
@@ -58,10 +67,13 @@ const AIMS: &str = "\
 aims: 1,000 transfers and 300 contracts per second, full blocks imported in
 1,000 ms, 110 MiB at rest";
 
+/// Transfers, contracts and nodes if the command line doesn't say: more than fill four blocks. Of registrations and
+/// heartbeats, one holds 60 %, which is some 290 and 770.
+const COUNTS: [usize; 3] = [16_000, 9_000, 4_096];
 /// Each sends its share.
 const ACCOUNTS: usize = 50;
-/// Each with a ticket of its own: the pool holds few registrations of one.
-const NODES: usize = 512;
+/// The nodes that have contracts, if there are so many.
+const HOSTS: usize = 512;
 const BODY_BYTES: usize = 1024;
 /// Requests at a time.
 const SENDERS: usize = 16;
@@ -94,7 +106,7 @@ fn main() -> Result<()> {
     if asks_for_help(HELP) {
         return Ok(());
     }
-    let Asked { beside, transfers, contracts } = Asked::read(std::env::args().skip(1))?;
+    let Asked { beside, transfers, contracts, nodes } = Asked::read(std::env::args().skip(1))?;
     println!("{AIMS}");
     on_a_run_beside_others("bench-node", |run| {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -104,11 +116,11 @@ fn main() -> Result<()> {
         let chain = runtime.block_on(async {
             let bench = Bench::new(Chain::start(&run, "", &program, &spec).await?).await?;
             bench.chain.at_rest().await?;
-            let nodes = bench.register().await?;
+            let nodes = bench.register(nodes).await?;
             bench.heartbeats(&nodes).await?;
-            let ids: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).collect();
+            let hosts: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).take(HOSTS).collect();
             let people = bench.people().await?;
-            bench.contracts(&people, &ids, contracts / ACCOUNTS).await?;
+            bench.contracts(&people, &hosts, contracts / ACCOUNTS).await?;
             bench.chain.transfers(&people, transfers / ACCOUNTS).await?;
             anyhow::Ok(bench.chain)
         })?;
@@ -131,6 +143,7 @@ struct Asked {
     beside: Option<PathBuf>,
     transfers: usize,
     contracts: usize,
+    nodes: usize,
 }
 
 impl Asked {
@@ -143,17 +156,14 @@ impl Asked {
                 counts.push(word.parse().with_context(|| format!("{word:?} is no number\n\n{HELP}"))?);
             }
         }
-        let (transfers, contracts) = match counts[..] {
-            [] => (12_000, 9_000),
-            [transfers] => (transfers, 9_000),
-            [transfers, contracts] => (transfers, contracts),
-            _ => bail!(HELP),
-        };
+        counts.extend(COUNTS.into_iter().skip(counts.len()));
+        let [transfers, contracts, nodes] = counts[..] else { bail!(HELP) };
         ensure!(
             transfers.min(contracts) >= ACCOUNTS,
             "each of {ACCOUNTS} accounts needs one of both at least"
         );
-        Ok(Self { beside, transfers, contracts })
+        ensure!(nodes > 0, "contracts need a node");
+        Ok(Self { beside, transfers, contracts, nodes })
     }
 }
 
@@ -183,8 +193,7 @@ impl Node {
         let mut node = Self { process, rpc: at(rpc), metrics: at(metrics), p2p };
         wait_for("a node's first block", START_LIMIT, || {
             node.process.ensure_running()?;
-            let best = node.metric("substrate_block_height{", "status=\"best\"");
-            Ok(best.is_ok_and(|best| best > 0.0).then_some(()))
+            Ok(node.best().is_ok_and(|best| best > 0.0).then_some(()))
         })?;
         Ok(node)
     }
@@ -193,18 +202,8 @@ impl Node {
         Ok(RpcClient::from_insecure_url(format!("ws://{}", self.rpc)).await?)
     }
 
-    /// The value of the first metric that begins so and has this label.
-    fn metric(&self, begin: &str, label: &str) -> Result<f64> {
-        let page = get(self.metrics, "/metrics")?;
-        let line = page.lines().find(|line| line.starts_with(begin) && line.contains(label));
-        let value =
-            line.and_then(|line| line.split(' ').next_back()).context("the node has no such metric")?;
-        value.parse().with_context(|| format!("{value:?} is no number"))
-    }
-
-    /// Sum and count of a histogram so far.
-    fn histogram(&self, name: &str) -> Result<[f64; 2]> {
-        Ok([self.metric(&format!("{name}_sum"), "")?, self.metric(&format!("{name}_count"), "")?])
+    fn best(&self) -> Result<f64> {
+        metric(&get(self.metrics, METRICS)?, "substrate_block_height{", "status=\"best\"")
     }
 
     /// What it has in memory now, and the most that it had.
@@ -233,6 +232,8 @@ struct Chain {
     follower_rpc: LegacyRpcMethods<RpcConfigFor<Config>>,
     validator: Node,
     follower: Node,
+    /// The follower's.
+    imports: Imports,
     slot: Duration,
     /// Computation that a block may declare, in picoseconds.
     limit: f64,
@@ -250,8 +251,8 @@ impl Bench {
         Ok(Self { grid, chain })
     }
 
-    /// Nodes that join with tickets of one farm.
-    async fn register(&self) -> Result<Vec<(NodeId, MachineKey)>> {
+    /// Nodes that join with tickets of one farm, one each: the pool holds few registrations of a ticket.
+    async fn register(&self, count: usize) -> Result<Vec<(NodeId, MachineKey)>> {
         let alice = parse_suri("//Alice")?;
         self.grid
             .submit("twin", &api::transactions().twins().create(BoundedVec(vec![]), None), &alice)
@@ -261,7 +262,7 @@ impl Bench {
         let created = created.events.find_first::<api::farms::events::FarmCreated>();
         let farm = created.context("the call left no event")??.farm;
 
-        let keys: Vec<_> = (0..NODES).map(|n| (machine_key(1, n), machine_key(2, n))).collect();
+        let keys: Vec<_> = (0..count).map(|n| (machine_key(1, n), machine_key(2, n))).collect();
         let (at, genesis) = (self.grid.finalized().await?, self.grid.genesis());
         let expires = unix_seconds()? + TICKET_SECONDS;
         let mut nonce = self.chain.next_nonce(&alice).await?;
@@ -411,6 +412,7 @@ impl Chain {
             api,
             rpc,
             follower_rpc,
+            imports: Imports::of(follower.metrics),
             validator,
             follower,
             slot: Duration::from_millis(u64::from_le_bytes(slot)),
@@ -491,10 +493,9 @@ impl Chain {
     }
 
     /// Submits transactions and waits until blocks hold them all.
-    async fn include(&self, queues: Vec<Queue>) -> Result<Vec<Seen>> {
+    async fn include(&self, queues: Vec<Queue>) -> Result<Vec<Block>> {
         let count: usize = queues.iter().map(Vec::len).sum();
         let mut next = self.best().await? + 1;
-        let mut times = self.times_with(next - 1).await?;
         let mut shares = vec![Vec::new(); SENDERS];
         for (n, queue) in queues.into_iter().enumerate() {
             shares[n % SENDERS].push(queue);
@@ -503,7 +504,7 @@ impl Chain {
         for share in shares {
             senders.spawn(send(self.rpc.clone(), share));
         }
-        let (mut seen, mut included, mut last) = (Vec::new(), 0, Instant::now());
+        let (mut blocks, mut included, mut last) = (Vec::new(), 0, Instant::now());
         while included < count {
             while let Some(sent) = senders.try_join_next() {
                 sent??;
@@ -513,15 +514,12 @@ impl Chain {
                 sleep(BETWEEN_LOOKS).await;
                 continue;
             }
-            let mut block = timeout(STUCK_AFTER, self.look(next)).await.context("no answer on a block")??;
-            let now = self.times_with(next).await?;
-            let mean = |n: usize| 1_000.0 * (now[n][0] - times[n][0]) / (now[n][1] - times[n][1]).max(1.0);
-            (block.authored, block.imported) = (mean(0), mean(1));
-            (times, next) = (now, next + 1);
-            if block.count > 0 {
+            let block = timeout(STUCK_AFTER, self.look(next)).await.context("no answer on a block")??;
+            next += 1;
+            if block.transactions > 0 {
                 last = Instant::now();
-                included += block.count;
-                seen.push(block);
+                included += block.transactions;
+                blocks.push(block);
             }
         }
         // What follows reads finalized state, one block behind at most.
@@ -534,31 +532,41 @@ impl Chain {
         })
         .await
         .context("the last block isn't final")??;
-        Ok(seen)
+        self.count_imports(target).await?;
+        let authored = authored(&self.validator.process.log());
+        for block in &mut blocks {
+            block.authored = authored.get(&block.number).copied();
+            block.imported = self.imports.took(block.number);
+        }
+        Ok(blocks)
     }
 
     async fn best(&self) -> Result<u64> {
         best(&self.rpc).await
     }
 
-    /// Seconds and number of all blocks so far, authored and imported, once the follower has this one.
-    async fn times_with(&self, number: u64) -> Result<[[f64; 2]; 2]> {
-        let followed = async {
-            while best(&self.follower_rpc).await? < number {
+    /// Waits until the follower has counted its imports up to this block. It has imported each block once, so their
+    /// place in the count is their number.
+    async fn count_imports(&self, number: u64) -> Result<()> {
+        let counted = async {
+            loop {
+                let best = best(&self.follower_rpc).await?;
+                if best >= number && self.imports.count() == best {
+                    return anyhow::Ok(());
+                }
                 sleep(BETWEEN_LOOKS).await;
             }
-            // It counts a block that it has.
-            sleep(BETWEEN_LOOKS).await;
-            anyhow::Ok(())
         };
-        timeout(STUCK_AFTER, followed).await.context("the follower is stuck")??;
-        Ok([
-            self.validator.histogram("substrate_proposer_block_constructed")?,
-            self.follower.histogram("substrate_block_verification_and_import_time")?,
-        ])
+        let limited = timeout(STUCK_AFTER, counted).await;
+        limited.with_context(|| {
+            format!(
+                "the follower has counted {} imports, not one of each block to {number}",
+                self.imports.count()
+            )
+        })?
     }
 
-    async fn look(&self, number: u64) -> Result<Seen> {
+    async fn look(&self, number: u64) -> Result<Block> {
         let hash = self.rpc.chain_get_block_hash(Some(number.into())).await?;
         let block = self.rpc.chain_get_block(hash).await?.context("a block is gone")?.block;
         let at = self.api.at_block(number).await?;
@@ -567,36 +575,18 @@ impl Chain {
         let weight = weight.context("a block has no weight")?.decode()?;
         let declared = weight.normal.ref_time + weight.operational.ref_time + weight.mandatory.ref_time;
         // The first one is the timestamp.
-        let count = block.extrinsics.len().saturating_sub(1);
-        Ok(Seen { number, count, fill: declared as f64 / self.limit, authored: 0.0, imported: 0.0 })
+        let transactions = block.extrinsics.len().saturating_sub(1);
+        let fill = declared as f64 / self.limit;
+        Ok(Block { number, transactions, fill, authored: None, imported: None })
     }
 
     /// Includes the transactions, and says how fast that was.
     async fn measure(&self, what: &str, queues: Vec<Queue>) -> Result<()> {
         let blocks = self.include(queues).await?;
-        for Seen { number, count, fill, authored, imported } in &blocks {
-            println!(
-                "  block {number}: {count}, {:.0} % of its time declared, authored in {authored:.0} ms, \
-                 imported in {imported:.0} ms",
-                100.0 * fill
-            );
+        for block in &blocks {
+            println!("  {block}");
         }
-        // The first and the last one have less than there was room for.
-        let whole = if blocks.len() > 2 { &blocks[1..blocks.len() - 1] } else { &blocks[..] };
-        let number = |block: Option<&Seen>| block.map_or(0, |block| block.number);
-        let slots = number(whole.last()) - number(whole.first()) + 1;
-        let count: usize = whole.iter().map(|block| block.count).sum();
-        let most = |of: fn(&Seen) -> f64| blocks.iter().map(of).fold(0.0, f64::max);
-        println!(
-            "{what}: {:.0} per second; in a block {} at most, {:.0} % of its time declared, authored in {:.0} ms, \
-             imported in {:.0} ms; {}",
-            count as f64 / (slots as f64 * self.slot.as_secs_f64()),
-            most(|block| block.count as f64),
-            100.0 * most(|block| block.fill),
-            most(|block| block.authored),
-            most(|block| block.imported),
-            self.memory()?
-        );
+        println!("{what}: {}; {}", summary(&blocks, self.slot), self.memory()?);
         Ok(())
     }
 }
@@ -628,17 +618,6 @@ fn bare(at: &OnlineClientAtBlock<Config>, call: &impl Payload) -> Result<Vec<u8>
     Ok(at.transactions().create_v5_unsigned(call)?.into_encoded())
 }
 
-/// A block with transactions.
-struct Seen {
-    number: u64,
-    count: usize,
-    /// Part of its time that is declared.
-    fill: f64,
-    /// Milliseconds that this took.
-    authored: f64,
-    imported: f64,
-}
-
 /// Submits the queues in turn, one after another.
 async fn send(rpc: LegacyRpcMethods<RpcConfigFor<Config>>, queues: Vec<Queue>) -> Result<()> {
     let longest = queues.iter().map(Vec::len).max().unwrap_or(0);
@@ -663,4 +642,31 @@ fn numbered(kind: u8, n: usize) -> [u8; 32] {
 
 fn unix_seconds() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Asked> {
+        Asked::read(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn counts_have_defaults() {
+        let Asked { beside, transfers, contracts, nodes } = asked("").unwrap();
+        assert_eq!((beside, transfers, contracts, nodes), (None, 16_000, 9_000, 4_096));
+        let Asked { beside, transfers, contracts, nodes } = asked("100 --beside other 200 3").unwrap();
+        assert_eq!((beside, transfers, contracts, nodes), (Some("other".into()), 100, 200, 3));
+    }
+
+    #[test]
+    fn words_that_say_no_counts_are_refused() {
+        let error = |line| asked(line).err().unwrap().to_string();
+        assert!(error("many").starts_with("\"many\" is no number"));
+        assert!(error("100 100 1 1").contains("Usage: bench-node"));
+        assert_eq!(error("100 49"), "each of 50 accounts needs one of both at least");
+        assert_eq!(error("100 100 0"), "contracts need a node");
+        assert_eq!(error("100 --beside"), "--beside names no program");
+    }
 }
