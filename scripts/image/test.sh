@@ -177,6 +177,14 @@ serves_page() { # a page that is opened over the peer endpoint
     [[ $page == "hello from an image" ]]
 }
 in_machine() { timeout 60 "$programs/threebot" exec "$contract" web -- /bin/busybox "$@" </dev/null; }
+takes_no_drivers() { [[ $(in_machine cat /proc/sys/kernel/modules_disabled) == 1 ]]; }
+has_time() { # as far as such a call can tell
+    local off
+    off=$(($(in_machine date +%s) - $(date +%s)))
+    ((${off#-} <= 30))
+}
+tells_state() { threebot --json node status 1 | jq -e '.findings | length > 0'; }
+tells_log() { [[ -n $(threebot node logs 1 --tail 5) ]]; }
 finds_itself() { # from inside, by the name server of the network
     [[ $(timeout 60 "$programs/threebot" exec "$inner" inner -- \
         /bin/busybox nslookup -type=a inner.backend.internal </dev/null) == *"Address: $address"* ]]
@@ -261,12 +269,10 @@ jq -n --arg image "$page" '{ version: 1, workloads: [{ name: "web", type: "zmach
 contract=$(threebot --json deploy -f "$work/page.json" --node 1 --yes --no-pin --timeout 15m | jq -r .contract)
 say "contract $contract is deployed"
 wait_for 300 "its page, over the peer endpoint" serves_page
-[[ $(in_machine cat /proc/sys/kernel/modules_disabled) == 1 ]] || die "its kernel takes more drivers"
-skew=$(($(in_machine date +%s) - $(date +%s)))
-((${skew#-} <= 30)) || die "its clock is $skew s off"
-threebot --json node status 1 | jq -e '.findings | length > 0' >/dev/null || die "its farmer doesn't see its state"
-[[ -n $(threebot node logs 1 --tail 5) ]] || die "its farmer doesn't see its log"
-say "its farmer sees its state and its log"
+wait_for 120 "its kernel takes no more drivers" takes_no_drivers
+wait_for 120 "its clock is right" has_time
+wait_for 120 "its farmer sees its state" tells_state
+wait_for 120 "its farmer sees its log" tells_log
 
 (umask 077 && wg genkey >"$work/wireguard.key")
 jq -n --arg image "$page" --arg subnet "$subnet" --arg ip "$address" --arg key "$(wg pubkey <"$work/wireguard.key")" '
