@@ -268,6 +268,10 @@ impl Snapshots {
             let _frozen = sources.holds.freeze().await;
             self.ensure_stopped(sources, id, beside).await?;
             beside.put_in_place().map_err(broken)?;
+            for name in sources.machines_with(id) {
+                let machine = WorkloadId { contract: id.contract, name };
+                self.machines.renew_mounts(&machine).await.map_err(|why| broken(why.into()))?;
+            }
         }
         beside.sync().await.map_err(broken)
     }

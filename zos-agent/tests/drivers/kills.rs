@@ -3,6 +3,7 @@
 //! state, and nothing is left over.
 
 use super::*;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 /// Steps of a machine's life, in order.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +167,19 @@ impl Host {
         volume
     }
 
+    /// Exchanges the volume's content, as a restore does.
+    async fn replace(&self, data: &VolumeSpec, content: &str) {
+        let (folder, new) = (self.volumes.folder(&data.id).await.unwrap(), self.replaced(data));
+        self.pool.ensure_subvolume(&new, data.size).await.unwrap();
+        fs::write(new.join("note"), content).unwrap();
+        renameat_with(CWD, &new, CWD, &folder, RenameFlags::EXCHANGE).unwrap();
+    }
+
+    /// Where the old content is then.
+    fn replaced(&self, data: &VolumeSpec) -> PathBuf {
+        self.pool.volumes().with_file_name("snapshots").join(format!("{}.new", data.id))
+    }
+
     fn kill_engine(&self, program: &str, config: &str) {
         let socket = Path::new(self.socket.strip_prefix("unix://").unwrap());
         let line = format!("^{program}.*{}", socket.with_file_name(config).display());
@@ -273,9 +287,30 @@ async fn an_engine_that_dies_under_a_machine_with_a_volume_lets_it_go() {
     host.run(&web, &[bind(host.volumes.folder(&data.id).await.unwrap())]).await.unwrap();
     host.kill_engine("dockerd", "dockerd.json");
     host.restart_keeper();
+    let name = host.name(&data.id);
+    let mounts = || {
+        let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let lines: Vec<_> = all.lines().filter(|line| line.contains(&name)).map(str::to_owned).collect();
+        lines.join("\n")
+    };
+    // The second time, as if the agent was killed before it told the engine.
+    for (content, is_told) in [("one", true), ("two", false)] {
+        for step in [Step::Stop, Step::Start, Step::Stop] {
+            host.make(step, &web, &[]).await;
+        }
+        host.replace(&data, content).await;
+        if is_told {
+            host.machines.renew_mounts(&web.id).await.unwrap();
+        }
+        host.pool.delete_subvolume(&host.replaced(&data)).await.unwrap();
+        assert!(!is_told || !mounts().contains("//deleted"), "{}", mounts());
+        host.make(Step::Start, &web, &[]).await;
+        assert_eq!(host.exec(&web, "cat /data/note").unwrap(), content);
+    }
     host.make(Step::Stop, &web, &[]).await;
     host.destroy(contract).await;
     assert_eq!(host.left(contract).networks, 0);
+    assert_eq!(mounts(), "");
     // Docker 20.10 keeps the volume's name so long.
     host.kill_engine("dockerd", "dockerd.json");
     host.restart_keeper();

@@ -6,7 +6,7 @@ use super::{Connection, DockerMachines, names};
 use crate::{
     drivers::{
         Bind, DriverError, MachineSpec, WorkloadId, io_error,
-        pool::{CP, LAYERS, NEW_ROOTS, SUBVOLUMES, is_fresh, set_used},
+        pool::{CP, LAYERS, MOUNT, NEW_ROOTS, SUBVOLUMES, UMOUNT, is_fresh, set_used},
         tools::run,
     },
     trees::Image,
@@ -192,6 +192,28 @@ impl DockerMachines {
         Ok(())
     }
 
+    /// Mounts the machine's volumes anew where the engine has mounted a content that was replaced since. One that was
+    /// started while the machine ran leaves them mounted when it stops, and gives it the same mounts again.
+    ///
+    /// # Errors
+    /// If the engine or a tool fails.
+    pub async fn renew_mounts(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let connection = self.connection().await?;
+        let name = self.common.names.container(id);
+        let container = self.inspect(&connection.docker, &name).await?.unwrap_or_default();
+        for mount in container.host_config.and_then(|config| config.mounts).unwrap_or_default() {
+            let options = mount.volume_options.and_then(|options| options.driver_config?.options);
+            let folder = options.and_then(|mut options| options.remove("device"));
+            let (Some(volume), Some(folder)) = (mount.source, folder) else { continue };
+            let at = mount_point(&connection, &volume);
+            if is_mounted(&at)? && identity(&at)? != identity(Path::new(&folder))? {
+                run(&UMOUNT, &[&at.to_string_lossy()]).await?;
+                run(&MOUNT, &["--bind", &folder, &at.to_string_lossy()]).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn image_volumes_path(&self, spec: &MachineSpec) -> PathBuf {
         self.pool.volumes().join(names::image_volumes(&spec.id).to_string())
     }
@@ -232,6 +254,32 @@ fn layer(
     let file = layers(connection, id).join(file);
     let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
     Ok(connection.root.join(SUBVOLUMES).join(name.trim()))
+}
+
+/// Unmounts a volume that the engine has left mounted, if it has.
+pub(super) async fn unmount(connection: &Connection, volume: &str) -> Result<(), DriverError> {
+    let at = mount_point(connection, volume);
+    if is_mounted(&at)? {
+        run(&UMOUNT, &[&at.to_string_lossy()]).await?;
+    }
+    Ok(())
+}
+
+/// Where the engine mounts the volume with this name.
+fn mount_point(connection: &Connection, volume: &str) -> PathBuf {
+    connection.root.join("volumes").join(volume).join("_data")
+}
+
+/// Whether a volume is mounted there: each is in a subvolume of its own, which has its own device.
+fn is_mounted(at: &Path) -> Result<bool, DriverError> {
+    let Some(above) = at.parent().filter(|_| at.exists()) else { return Ok(false) };
+    Ok(identity(at)?.0 != identity(above)?.0)
+}
+
+/// Device and number of a folder.
+fn identity(folder: &Path) -> Result<(u64, u64), DriverError> {
+    let found = fs::metadata(folder).map_err(|error| io_error("inspect", folder, error))?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// The hash in the engine's name of an image, `sha256:…`.
@@ -321,6 +369,15 @@ mod tests {
         for strange in ["", "07", "sha256:07", "sha512:07"] {
             assert_eq!(image_id(strange), None, "{strange:?}");
         }
+    }
+
+    #[test]
+    fn a_volume_that_is_not_mounted_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for at in [folder.path().to_owned(), folder.path().join("missing")] {
+            assert!(!is_mounted(&at).unwrap(), "{at:?}");
+        }
+        assert!(is_mounted(Path::new("/proc")).unwrap());
     }
 
     #[test]

@@ -99,6 +99,8 @@ const ENGINE_TROUBLE: [&str; 8] = [
     ": unavailable",
     ": container with given id already exists",
 ];
+/// Part of a message of a program of the engine's that can't start a thread.
+const NO_THREADS: &str = "\nsigabrt: abort\npc=";
 /// Beginning of a message about what an earlier start has left.
 const LEFT_TASK: &str = "failed to start shim: mkdir ";
 /// What newer engines write before it.
@@ -497,26 +499,28 @@ impl DockerMachines {
         created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error, &theirs))
     }
 
-    /// Removes the engine's names of these volumes. Their content stays in the pool.
+    /// Removes the engine's names of these volumes, and returns those that it keeps. Their content stays in the pool.
     async fn remove_volume_names(
         &self,
         docker: &Docker,
         filters: &HashMap<String, Vec<String>>,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Vec<String>, DriverError> {
         let options = ListVolumesOptionsBuilder::default().filters(filters).build();
         let listed = docker.list_volumes(Some(options)).await;
         let listed = listed.map_err(|error| failure("list the volumes of", &self.choice.socket, error))?;
+        let mut kept = Vec::new();
         for volume in listed.volumes.unwrap_or_default() {
             match existing(docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await) {
                 Err(error) if is_miscounted(&error) => {
                     info!(volume.name, "the engine keeps this name until it starts again");
+                    kept.push(volume.name);
                 }
                 removed => {
                     removed.map_err(|error| failure("remove the volume", &volume.name, error))?;
                 }
             }
         }
-        Ok(())
+        Ok(kept)
     }
 }
 
@@ -584,6 +588,7 @@ impl MachineDriver for DockerMachines {
         let connection = self.connection().await?;
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
+        self.renew_mounts(&spec.id).await?;
         let is_created = self.is_created(docker, &name, spec).await?;
         let files =
             async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name, spec).await } };
@@ -603,6 +608,7 @@ impl MachineDriver for DockerMachines {
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
         let docker = self.docker().await?;
+        self.renew_mounts(id).await?;
         let started = docker.start_container(&name, None::<StartContainerOptions>).await;
         let Err(error) = started else { return remove_mark(&self.mark(id)) };
         let container = self.inspect(&docker, &name).await?.unwrap_or_default();
@@ -642,12 +648,17 @@ impl MachineDriver for DockerMachines {
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
-        let Connection { docker, in_pool, .. } = self.connection().await?;
+        let connection = self.connection().await?;
+        let docker = &connection.docker;
         let name = names::network(contract);
         let labels = self.common.names.contract_labels(contract);
         let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        self.remove_volume_names(&docker, &HashMap::from([("label".into(), labels)])).await?;
-        let is_there = self.has_network(&docker, contract).await?;
+        let labels = HashMap::from([("label".into(), labels)]);
+        for kept in self.remove_volume_names(docker, &labels).await? {
+            // Else a volume that is deleted keeps its room.
+            disk::unmount(&connection, &kept).await?;
+        }
+        let is_there = self.has_network(docker, contract).await?;
         let alias = bridge::alias(contract).await?;
         let owns_bridge = alias.map(|alias| self.owns_bridge(contract, &alias, is_there));
         if is_there {
@@ -663,7 +674,7 @@ impl MachineDriver for DockerMachines {
         }
         remove_mark(&self.network_mark(contract))?;
         // In the pool its images may be of use to others, as long as there is room.
-        if in_pool { Ok(()) } else { self.remove_images(contract).await }
+        if connection.in_pool { Ok(()) } else { self.remove_images(contract).await }
     }
 
     async fn process(&self, id: &WorkloadId) -> Result<Option<Process>, DriverError> {
@@ -766,15 +777,18 @@ fn has_forgotten_task(error: &Error) -> bool {
         || task.is_some_and(|task| !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether the message is about the engine or its host. Where `theirs` has the words by which that is known, they don't
-/// count: some messages end with what they quote.
+/// Whether the message is about the engine or its host. Where `theirs` has the words by which that is known, so that the
+/// message may be quoting them, they don't count: some messages end with what they quote.
 fn is_engine_trouble(message: &str, theirs: &str) -> bool {
     let (message, theirs) = (message.to_ascii_lowercase(), theirs.to_ascii_lowercase());
     let cause = message.strip_suffix(NO_CLASS).unwrap_or(&message);
+    // After what it says itself, a message quotes a value from its beginning.
+    let is_quoted = |sign: &str| {
+        theirs.contains(sign) || theirs.contains(&format!("\"{}", sign.trim_start_matches(": ")))
+    };
     message.strip_prefix(NEWER).unwrap_or(&message).starts_with(LEFT_TASK)
-        || ENGINE_TROUBLE
-            .iter()
-            .any(|sign| cause.ends_with(*sign) && !theirs.contains(sign.trim_start_matches(": ")))
+        || (message.contains(NO_THREADS) && !theirs.contains("sigabrt"))
+        || ENGINE_TROUBLE.iter().any(|sign| cause.ends_with(*sign) && !is_quoted(sign))
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -970,5 +984,11 @@ mod tests {
             assert!(!is_engine_trouble(&format!("bad user: {sign}"), &format!("{sign:?}")), "{sign}");
         }
         assert!(is_engine_trouble("open /run/x: Too many open files: unknown", "/data too many"));
+        let check = r#"["CMD-SHELL", "curl x || echo unavailable"]"#;
+        assert!(is_engine_trouble("transport is closing: unavailable", check));
+        let no_threads = "runc did not terminate successfully: exit status 2: runtime/cgo: pthread_create failed: \
+                          Resource temporarily unavailable\nSIGABRT: abort\nPC=0x7f m=0 sigcode=18446744073709551610";
+        assert!(is_engine_trouble(no_threads, check));
+        assert!(!is_engine_trouble(no_threads, r"x\nSIGABRT: abort\nPC="));
     }
 }

@@ -267,7 +267,7 @@ fn pull_failure(
         return full;
     }
     let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
-    if status == 429 || says(&message, &BUSY, &spec.container.image) {
+    if status == 429 || is_busy(&message, &spec.container.image) {
         return DriverError::transient(format!(
             "the registry of {} limits how often it is asked, which passes; credentials may raise the limit: {message}",
             spec.container.image
@@ -281,7 +281,7 @@ fn pull_failure(
     if contains_any(&message, &OTHER_PLATFORM) {
         return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
     }
-    if matches!(status, 401 | 403) || says(&message, &DENIED, &spec.container.image) {
+    if matches!(status, 401 | 403) || contains_any(&message, &DENIED) {
         return invalid_image(FailureCode::ImageDenied, message);
     }
     if status == 404 || contains_any(&message, &MISSING) || (status == 0 && message.contains("not found")) {
@@ -290,10 +290,11 @@ fn pull_failure(
     later()
 }
 
-/// Whether the message has one of these, in lower case. It repeats the image's name: what that has doesn't count.
-fn says(message: &str, signs: &[&str], image: &str) -> bool {
+/// Whether the registry says that it was asked too often. The message repeats the image's name: what that has doesn't
+/// count.
+fn is_busy(message: &str, image: &str) -> bool {
     let (message, image) = (message.to_lowercase(), image.to_lowercase());
-    signs.iter().any(|sign| message.contains(sign) && !image.contains(sign))
+    BUSY.iter().any(|sign| message.contains(sign) && !image.contains(sign))
 }
 
 /// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
@@ -623,7 +624,7 @@ mod tests {
 
     #[test]
     fn a_missing_image_is_missing_whatever_its_name() {
-        for name in BUSY.iter().chain(&DENIED).filter(|name| !name.contains(' ')) {
+        for name in BUSY.iter().filter(|name| !name.contains(' ')) {
             let image = format!("localhost/{name}:1");
             let message = format!("manifest for {image} not found: manifest unknown");
             let container = ContainerSpec { image, ..Default::default() };
@@ -633,6 +634,17 @@ mod tests {
             let is_missing = matches!(failed, DriverError::Invalid { code: FailureCode::ImageNotFound, .. });
             assert!(is_missing, "{failed:?}");
         }
+    }
+
+    #[test]
+    fn a_denied_image_is_denied_whatever_its_name() {
+        let container = ContainerSpec { image: "quay.io/me/unauthorized:1".into(), ..Default::default() };
+        let spec = MachineSpec { container, ..spec(None) };
+        let message = "unauthorized: access to the requested resource is not authorized".into();
+        let error = Error::DockerResponseServerError { status_code: 500, message };
+        let failed = pull_failure(&spec, error, None, true);
+        let is_denied = matches!(failed, DriverError::Invalid { code: FailureCode::ImageDenied, .. });
+        assert!(is_denied, "{failed:?}");
     }
 
     #[test]
