@@ -53,10 +53,10 @@ setup: requirements nextest programs $(CARGO_DENY) $(LIBRARIES) ## Install what 
 build: requirements ## Build all programs: chain, agent, command line, and those of tests
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 
-# `dev` is in the package `tfgrid-dev`.
+# With link-time optimization. `dev` is in the package `tfgrid-dev`.
 .PHONY: release
 release: PROFILE = release
-release: requirements runtime ## Build the programs that are shipped, with link-time optimization
+release: requirements runtime ## Build the programs that are shipped; all changes must be committed
 	export TFGRID_RUNTIME_WASM="$(abspath $(PACKAGES))/tfgrid_runtime.wasm"; $(BUILD_GRID) --bin dev
 
 .PHONY: packages

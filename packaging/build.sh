@@ -22,6 +22,9 @@ for program in tfgrid-node zos-agent threebot dev; do
     [[ -x $programs/$program ]] || die "$programs/$program is missing: run make build, or make release"
 done
 [[ -f $explorer/index.html ]] || die "$explorer/index.html is missing: run make explorer"
+# Other targets with PROFILE=release build the node with a runtime that holds paths of this machine.
+[[ $(basename "$programs") != release ]] ||
+    scripts/runtime.sh --check "$output/tfgrid_runtime.wasm" "$programs/tfgrid-node"
 
 version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n1)
 architecture=$(dpkg --print-architecture)

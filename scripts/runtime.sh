@@ -4,8 +4,9 @@
 # Builds the runtime of the last commit so that everyone with the same compiler gets the same bytes, and prints its
 # hashes.
 #
-#   scripts/runtime.sh OUTPUT        build, write OUTPUT/tfgrid_runtime.wasm, print
-#   scripts/runtime.sh --hash FILE   print
+#   scripts/runtime.sh OUTPUT             build, write OUTPUT/tfgrid_runtime.wasm, print
+#   scripts/runtime.sh --hash FILE        print
+#   scripts/runtime.sh --check FILE NODE  fail unless the program NODE makes chains with this runtime
 #
 # Names of functions in a build depend on the absolute path of the sources, hence one path for all. Texts of panics
 # would hold paths of cargo's folder, hence the other names for these.
@@ -15,6 +16,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly place=/var/tmp/tfgrid-runtime-build
 readonly built=target/release/wbuild/tfgrid-runtime/tfgrid_runtime.compact.compressed.wasm
+
+readonly usage="usage: scripts/runtime.sh OUTPUT, --hash FILE, or --check FILE NODE"
 
 die() { echo "runtime: $*" >&2; exit 1; }
 
@@ -36,9 +39,21 @@ print(f"proposal  0x{blake2(proposal).hex()}")
 PYTHON
 }
 
+check() { # FILE NODE
+    [[ -f $1 ]] || die "$1 is missing, which $2 should hold: run make release packages"
+    local held
+    held=$("$2" export-chain-spec --chain dev --raw | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["genesis"]["raw"]["top"]["0x3a636f6465"])') ||
+        die "$2 exports no chain spec: see the messages above"
+    [[ $held == "0x$(python3 -c 'import sys; print(open(sys.argv[1], "rb").read().hex())' "$1")" ]] ||
+        die "$2 has another runtime than $1: run make release packages"
+}
+
 case ${1-} in
-    --hash) hashes "${2:?usage: scripts/runtime.sh --hash FILE}"; exit ;;
-    '') die "usage: scripts/runtime.sh OUTPUT, or --hash FILE" ;;
+    --hash) hashes "${2:?$usage}"; exit ;;
+    --check) check "${2:?$usage}" "${3:?$usage}"; exit ;;
+    '') die "$usage" ;;
 esac
 output=$(realpath --canonicalize-missing "$1")
 

@@ -90,7 +90,7 @@ def main():
     checksums = {(crate["name"], crate["version"]): crate.get("checksum") for crate in locked}
     commit, seconds = said("git", "log", "-1", "--format=%H %ct").split()
     time = datetime.fromtimestamp(int(seconds), UTC)
-    trees = {manifest: crates(manifest) for _, manifest in PROGRAMS.values()}
+    trees = {manifest: crates(manifest) for manifest in {manifest for _, manifest in PROGRAMS.values()}}
     for program, (name, manifest) in PROGRAMS.items():
         lines, needs = trees[manifest]
         components = {crate: component(crate, *rest, checksums.get(crate)) for crate, rest in lines.items()}

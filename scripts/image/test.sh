@@ -4,13 +4,13 @@
 # Usage: test.sh PROGRAMS INIT CACHE IMAGE
 #
 # Boots images, which it makes as build.sh does, under emulation with Secure Boot, beside a development chain and a
-# registry of this machine, with two disks that hold somebody's data: the node says so on its console, and waits until
-# one of them is blanked. Then it joins, runs a deployment that is opened over the peer endpoint and one in a private
-# network, which this machine joins by WireGuard, and has both again after the power button and a start without a
-# ticket, and the former after a power cut and a start over the network; its farmer sees its state and its log; its
-# console takes no input, no other port answers, and the other disk is as it was. Then the node updates itself to a
-# newer image, and rolls back an image that doesn't work. The image of the folder IMAGE, which another key has signed,
-# doesn't start. Leaves nothing.
+# registry of this machine, with a clock that is a day late, which a time server of this machine corrects, and with two
+# disks that hold somebody's data: the node says so on its console, and waits until one of them is blanked. Then it
+# joins, runs a deployment that is opened over the peer endpoint and one in a private network, which this machine joins
+# by WireGuard, and has both again after the power button and a start without a ticket, and the former after a power cut
+# and a start over the network; its farmer sees its state and its log; its console takes no input, no other port
+# answers, and the other disk is as it was. Then the node updates itself to a newer image, and rolls back an image that
+# doesn't work. The image of the folder IMAGE, which another key has signed, doesn't start. Leaves nothing.
 #
 # ACCEL=kvm makes it quicker, where KVM has the System Management Mode that Secure Boot needs. Elsewhere, SECURE_BOOT=no
 # with it leaves Secure Boot out: that the image of another key doesn't start, and that the node reports Secure Boot.
@@ -124,7 +124,7 @@ boot() { # STICK [updates|neighbour], or IMAGE network
         -drive "if=pflash,format=raw,unit=0,readonly=on,file=$code"
         -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd")
     local user="user,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
-    local wires=(-nic "$user,model=virtio-net-pci")
+    local wires=(-nic "$user,model=virtio-net-pci") clock=()
     case ${2:-} in
     updates)
         medium=(-drive "file=$1,format=raw,if=virtio")
@@ -134,6 +134,7 @@ boot() { # STICK [updates|neighbour], or IMAGE network
             -netdev "tap,id=neighbour,ifname=$wire,script=no,downscript=no"
             -netdev "hubport,hubid=0,id=neighbour-port,netdev=neighbour"
             -netdev "hubport,hubid=0,id=machine-port" -device "virtio-net-pci,netdev=machine-port")
+        clock=(-rtc "base=$(date --utc --date '1 day ago' +%FT%T)")
         ;;
     network)
         medium=(-no-reboot -kernel "$1/vmlinuz" -initrd "$work/initrd" -append "$(<"$1/cmdline")")
@@ -143,7 +144,7 @@ boot() { # STICK [updates|neighbour], or IMAGE network
     cp "$variables" "$work/vars.fd"
     rm -f "$work/serial" "$work/monitor"
     start "machine-$SECONDS" qemu-system-x86_64 -machine q35,smm=$with_smm -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
-        -display none "${firmware[@]}" \
+        -display none "${firmware[@]}" "${clock[@]}" \
         -chardev "socket,id=serial,path=$work/serial,server=on,wait=off,logfile=$work/serial.log,logappend=on" \
         -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" "${medium[@]}" \
         -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" "${wires[@]}"
@@ -234,9 +235,18 @@ make_image 3 "$programs/threebot"
 say "images"
 mkdir "$work/channel"
 start channel python3 -m http.server "$channel" --bind 127.0.0.1 --directory "$work"
+# A server of NTP: a machine's setting names no port.
+start clock python3 -c '
+import socket, struct, time
+clock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+clock.bind(("127.0.0.1", 123))
+while True:
+    asked, sender = clock.recvfrom(1024)
+    now = int((time.time() + 2208988800) * 2**32).to_bytes(8, "big")
+    clock.sendto(struct.pack("!BBbbII4s", 0x24, 1, 6, -20, 0, 0, b"TEST") + now + asked[40:48] + now + now, sender)'
 
 settings=("ZOS_CHANNEL=http://10.0.2.2:$channel/channel" "ZOS_UPDATE_WITHIN=10s"
-    "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
+    "ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer" "ZOS_NTP=10.0.2.2")
 threebot farm image --yes --farm 1 --image "$work/image-1/zos.img" --out "$work/stick.img" \
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
@@ -270,7 +280,7 @@ contract=$(threebot --json deploy -f "$work/page.json" --node 1 --yes --no-pin -
 say "contract $contract is deployed"
 wait_for 300 "its page, over the peer endpoint" serves_page
 wait_for 120 "its kernel takes no more drivers" takes_no_drivers
-wait_for 120 "its clock is right" has_time
+wait_for 120 "its clock, which was a day late, is right" has_time
 wait_for 120 "its farmer sees its state" tells_state
 wait_for 120 "its farmer sees its log" tells_log
 

@@ -24,6 +24,8 @@ rm -rf "$folder.new"
 mmdebstrap --quiet --variant=essential --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$folder.new" ${MIRROR:+"$MIRROR"}
-rm -rf "$folder" "$folder.wanted"
+# First what calls the tree whole: removing that takes a while.
+rm -f "$folder.wanted"
+rm -rf "$folder"
 mv "$folder.new" "$folder"
 echo "$wanted" >"$folder.wanted"

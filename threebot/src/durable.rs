@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// Creates a folder and those around it.
 pub fn create_folder(folder: &Path) -> Result<()> {
@@ -39,11 +39,18 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<()> {
 /// Writes a file that isn't there yet: one that is stays. After a crash at any instant, it is there whole or not at all.
 pub fn write_new(file: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(file);
-    let mut new = NamedTempFile::new_in(folder)?;
+    let mut new = before(file)?;
     new.write_all(content)?;
     new.as_file().sync_all()?;
     new.persist_noclobber(file).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// A file that is to become that one. A crash may leave it, so its name tells of which it is.
+fn before(file: &Path) -> io::Result<NamedTempFile> {
+    let mut prefix = file.file_name().unwrap_or_default().to_owned();
+    prefix.push(".new-");
+    Builder::new().prefix(&prefix).tempfile_in(folder_of(file))
 }
 
 /// Gives a written file its name.
@@ -102,6 +109,14 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"first");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something else is left");
+    }
+
+    #[test]
+    fn what_a_crash_leaves_tells_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = before(&folder.path().join("a.key")).unwrap();
+        assert_eq!(left.path().parent(), Some(folder.path()));
+        assert!(left.path().file_name().unwrap().to_str().unwrap().starts_with("a.key.new-"), "{left:?}");
     }
 
     #[test]

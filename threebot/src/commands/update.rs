@@ -49,10 +49,11 @@ const REPORTED_WITHIN: Duration = Duration::from_secs(60);
 /// Machines that differ are stopped for it and start anew, with their volumes; the others go on. If the new version
 /// doesn't come to run, the node goes back to the old one.
 ///
-/// A version that the node hasn't deployed yet is replaced, also a first one. What it reserved beside the active one
-/// is paid for: ten minutes of it at least.
-/// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
-/// the new version can't run, the old one is restored.
+/// A version that the node hasn't deployed yet is replaced. What it reserved beside the active one is paid for: ten
+/// minutes of it at least. If it is the first one, there is none to go back to: a new one that can't run closes the
+/// contract. So if the first one runs and isn't reported yet, its report is awaited for up to a minute, also with
+/// --no-wait.
+/// A machine or volume that is the same in both versions stays as it is; volumes always keep their content.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
