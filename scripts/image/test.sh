@@ -160,6 +160,15 @@ connect_neighbour() {
     ip -n "$neighbour" address add 10.0.2.77/24 dev "$wire"
     ip -n "$neighbour" link set lo up
     ip -n "$neighbour" link set "$wire" up
+    # QEMU's router takes up any connection on the wire, in the machine's name.
+    ip netns exec "$neighbour" nft -f - <<RULES
+table netdev wire {
+    chain router {
+        type filter hook ingress device "$wire" priority 0
+        ether saddr 52:55:0a:00:02:02 drop
+    }
+}
+RULES
 }
 scan() { # OPTIONS…: the machine's ports, as its neighbour finds them
     ip netns exec "$neighbour" timeout 600 nmap -n -Pn --max-retries 1 -oG - "$@" 10.0.2.15

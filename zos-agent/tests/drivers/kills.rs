@@ -177,10 +177,19 @@ impl Host {
         new
     }
 
-    fn kill_engine(&self, program: &str, config: &str) {
+    /// Kills a program of the engine, as soon as it runs.
+    async fn kill_engine(&self, program: &str, config: &str) {
         let socket = Path::new(self.socket.strip_prefix("unix://").unwrap());
         let line = format!("^{program}.*{}", socket.with_file_name(config).display());
-        let pids = stdout(Command::new("pgrep").arg("-f").arg(line));
+        let begun = Instant::now();
+        let pids = loop {
+            let found = Command::new("pgrep").arg("-f").arg(&line).output().unwrap();
+            if found.status.success() {
+                break String::from_utf8(found.stdout).unwrap();
+            }
+            assert!(begun.elapsed() < LIMIT, "{program} doesn't run");
+            sleep(LIMIT / 300).await;
+        };
         stdout(Command::new("kill").arg("-9").args(pids.lines()));
     }
 
@@ -193,7 +202,7 @@ impl Host {
             sleep(LIMIT / 300).await;
         }
         self.tasks[0].abort();
-        self.kill_engine("dockerd", "dockerd.json");
+        self.kill_engine("dockerd", "dockerd.json").await;
         fs::remove_file(&config).unwrap();
         self.restart_keeper();
         while !config.exists() || self.new_agent().ready().await.is_err() {
@@ -240,7 +249,7 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
             let machines = host.new_agent();
             let kill = async {
                 sleep(Duration::from_millis(delay)).await;
-                host.kill_engine(program, config);
+                host.kill_engine(program, config).await;
             };
             let _ = tokio::join!(timeout(LIMIT, step.make(&machines, spec, binds)), kill);
             host.restart_keeper();
@@ -261,7 +270,7 @@ async fn an_engine_that_dies_at_any_moment_of_a_start_makes_another() {
         host.machines.create(&web, &[]).await.unwrap();
         let kill = async {
             sleep(Duration::from_millis(delay)).await;
-            host.kill_engine("containerd", "containerd.toml");
+            host.kill_engine("containerd", "containerd.toml").await;
         };
         let _ = tokio::join!(timeout(LIMIT, host.machines.start(&web.id)), kill);
         host.restart_keeper();
@@ -282,7 +291,7 @@ async fn an_engine_that_dies_under_a_machine_with_a_volume_lets_it_go() {
     let (contract, data) = (web.id.contract, volume(web.id.contract, 16));
     host.volumes.ensure(&data).await.unwrap();
     host.run(&web, &[bind(host.volumes.folder(&data.id).await.unwrap())]).await.unwrap();
-    host.kill_engine("dockerd", "dockerd.json");
+    host.kill_engine("dockerd", "dockerd.json").await;
     host.restart_keeper();
     let name = host.name(&data.id);
     let mounts = || {
@@ -309,7 +318,7 @@ async fn an_engine_that_dies_under_a_machine_with_a_volume_lets_it_go() {
     assert_eq!(host.left(contract).networks, 0);
     assert_eq!(mounts(), "");
     // Docker 20.10 keeps the volume's name so long.
-    host.kill_engine("dockerd", "dockerd.json");
+    host.kill_engine("dockerd", "dockerd.json").await;
     host.restart_keeper();
     host.make(Step::Remove, &web, &[]).await;
     let begun = Instant::now();
@@ -373,7 +382,7 @@ async fn an_engine_that_dies_in_order_keeps_unused_images() {
 async fn an_engine_that_dies_starts_beside_its_namesake() {
     let mut host = Host::new().await;
     host.tasks[0].abort();
-    host.kill_engine("dockerd", "dockerd.json");
+    host.kill_engine("dockerd", "dockerd.json").await;
     let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
     // As a program in a machine may be, whose users aren't the host's.
     let script = "exec -a dockerd sh -c 'trap \"\" TERM; echo; read line' --config-file \"$0\"";
