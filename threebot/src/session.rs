@@ -199,11 +199,11 @@ pub fn read_key(global: &Global) -> Result<StoredKey> {
     let text = if let Some(text) = &global.key {
         text.clone()
     } else if let Some(file) = &global.key_file {
-        read_key_file(file)?
+        return key_in(file);
     } else if let Some(text) = variable("TFGRID_KEY") {
         text.into_string().ok().context(Usage::new("TFGRID_KEY isn't UTF-8"))?
     } else if let Some(file) = variable("TFGRID_KEY_FILE") {
-        read_key_file(&PathBuf::from(file))?
+        return key_in(&PathBuf::from(file));
     } else if let Some(name) = Keyring::of_user().ok().and_then(|keys| keys.default_key()) {
         name
     } else {
@@ -213,6 +213,12 @@ pub fn read_key(global: &Global) -> Result<StoredKey> {
         name if is_key_name(name) => Keyring::of_user()?.open(name, global),
         suri => Ok(StoredKey::new(Scheme::Sr25519, suri)?),
     }
+}
+
+/// The key whose secret a file has. Names aren't taken: an error would tell a short secret as one that is unknown.
+fn key_in(file: &Path) -> Result<StoredKey> {
+    let key = StoredKey::new(Scheme::Sr25519, read_key_file(file)?.trim());
+    key.with_context(|| format!("can't use the key file {}", file.display()))
 }
 
 /// The text of a key file.

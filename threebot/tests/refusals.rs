@@ -327,7 +327,22 @@ fn an_empty_key_is_refused_wherever_it_comes_from() {
     for mut command in [option, from_file, variable] {
         let (exit, value) = refusal(&mut command);
         assert_eq!(exit, Some(2), "{command:?}");
-        assert!(value["error"].as_str().unwrap().starts_with("the key is empty"), "{command:?}: {value}");
+        assert!(value["error"].as_str().unwrap().contains("the key is empty"), "{command:?}: {value}");
+    }
+}
+
+#[test]
+fn a_file_without_a_key_is_named_and_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    for text in ["0123456789abcdef0123456789abcdef", "sesame"] {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let (exit, value) = refusal(command("ps --json").arg("--key-file").arg(&file));
+        let error = value["error"].as_str().unwrap();
+        assert_eq!(exit, Some(2), "{value}");
+        assert!(error.starts_with(&format!("can't use the key file {}", file.display())), "{value}");
+        assert!(!value.to_string().contains(text), "{value}");
     }
 }
 
